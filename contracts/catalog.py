@@ -1,0 +1,73 @@
+"""Wire name <-> type: the one registry by which messages are decoded."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from contracts import booking, credits, notifier
+from contracts.fields import Message
+
+
+class InvalidMessage(ValueError):
+    """A field breaks its bounds. The text is one sentence and names the field."""
+
+
+def _names(service: str, *types: type[Message]) -> dict[str, type[Message]]:
+    return {f"{service}.{message.__name__}.v1": message for message in types}
+
+
+CATALOG: Final[Mapping[str, type[Message]]] = {
+    **_names(
+        "booking",
+        booking.ScheduleSession,
+        booking.RescheduleSession,
+        booking.CancelSession,
+        booking.RefundSession,
+        booking.SessionRequested,
+        booking.SessionScheduled,
+        booking.SessionDeclined,
+        booking.SessionRescheduled,
+        booking.SessionCanceled,
+        booking.RefundApproved,
+        booking.CommandRejected,
+    ),
+    **_names(
+        "credits",
+        credits.GrantCredits,
+        credits.CreditsGranted,
+        credits.CreditsCharged,
+        credits.ChargeDeclined,
+        credits.CreditsRefunded,
+        credits.CommandRejected,
+    ),
+    **_names("notifier", notifier.EmailSent, notifier.EmailFailed),
+}
+
+_WIRE_NAMES: Final[Mapping[type[Message], str]] = {message: name for name, message in CATALOG.items()}
+
+
+def wire_name(message: Message | type[Message]) -> str:
+    """`CancelSession` -> `booking.CancelSession.v1`. Raises KeyError for what is not in the catalog."""
+    return _WIRE_NAMES[message if isinstance(message, type) else type(message)]
+
+
+def decode(name: str, body: Mapping[str, Any]) -> Message:
+    """`body` is parsed JSON. Raises InvalidMessage when a field breaks its bounds, KeyError for an unknown name."""
+    try:
+        return CATALOG[name].model_validate(body)
+    except ValidationError as error:
+        raise InvalidMessage(_sentence(error)) from None
+
+
+def encode(message: Message) -> bytes:
+    """UTF-8 JSON; what is absent is left out."""
+    return message.model_dump_json(exclude_none=True).encode()
+
+
+def _sentence(error: ValidationError) -> str:
+    first, *others = error.errors(include_url=False, include_context=False, include_input=False)
+    field = ".".join(str(part) for part in first["loc"])
+    rest = f" ({len(others)} more)" if others else ""
+    said = first["msg"][0].lower() + first["msg"][1:]
+    return f"{field}: {said}{rest}" if field else f"{said}{rest}"

@@ -1,0 +1,1 @@
+"""How messages move reliably. No word of the domain in it."""

@@ -1,0 +1,316 @@
+"""One batch: read, lock, look up, decide, write, commit, publish, mark. Follow a message here."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Generic, Protocol, TypeVar
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from messaging import journal
+from messaging.answers import Answer, Cause, compose
+from messaging.codec import Invalid, Received, Unreadable
+from messaging.dead_letters import FailureTally, dead_letter, place_id
+from messaging.faults import Fault
+from messaging.journal import Entry, Known, MessageKey
+from messaging.records import Outgoing
+from messaging.retry import TransactionTooLong
+from messaging.telemetry import MESSAGES
+
+M = TypeVar("M")
+S = TypeVar("S")
+C = TypeVar("C")
+
+MOST_RECORD_BYTES: Final = 1_000_000
+
+Reading = Received[M] | Invalid | Unreadable
+Publish = Callable[[Sequence[Outgoing]], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """The answer to an earlier message, which had to wait for this one (R26)."""
+
+    cause: Cause
+    answers: tuple[Answer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision(Generic[C]):
+    """What follows from one message: what changes, and what is said. `rejected` is for the journal and the metrics."""
+
+    changes: C
+    answers: tuple[Answer, ...] = ()
+    rejected: bool = False
+    late: tuple[Late, ...] = ()
+
+
+class Handler(Protocol[M, S, C]):
+    """What a service author writes: how messages become locks, state, decisions and rows."""
+
+    contended: frozenset[str]
+    """Constraints by which the database says that another worker was first: the batch is then tried again."""
+
+    def state_key(self, message: M) -> str | None:
+        """Whose answers must be first announced in the order of their commits."""
+
+    async def lock(self, connection: AsyncConnection, messages: Sequence[Received[M]]) -> Collection[str]:
+        """Locks what the batch needs, in the fixed order of delivery rule 6. Returns the state keys now held."""
+
+    async def load(self, connection: AsyncConnection, messages: Sequence[Received[M]]) -> S:
+        """Reads the state that these messages need, after the locks are held."""
+
+    def decide(self, state: S, received: Received[M]) -> Decision[C]:
+        """Pure. Whatever it raises makes this one message a dead letter."""
+
+    def apply(self, state: S, changes: C) -> None:
+        """Takes the changes of a decision into the state, for the batch's later messages and for `save`."""
+
+    async def save(self, connection: AsyncConnection, state: S) -> None:
+        """Writes the changed rows, releases before holds."""
+
+    def reject(self, command: Invalid | Received[M], code: str, problem: str) -> Answer:
+        """The rejection of a command for what the pipeline itself found: `invalid` or `id_reused`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Poisoned(Generic[M]):
+    """A message that cannot be decided or written, and the error that said so."""
+
+    received: Received[M]
+    error: Exception
+
+
+@dataclass(slots=True)
+class Turn:
+    """What one batch comes to, in record order."""
+
+    entries: list[Entry] = field(default_factory=list)
+    again: list[Outgoing] = field(default_factory=list)
+    forget: list[MessageKey] = field(default_factory=list)
+    late: list[tuple[MessageKey, tuple[Outgoing, ...]]] = field(default_factory=list)
+    stateless: list[Outgoing] = field(default_factory=list)
+    to_mark: dict[MessageKey, None] = field(default_factory=dict)
+    """Ordered, like everything here; a dict for the sake of looking up."""
+    failed: list[bool] = field(default_factory=list)
+    seen: dict[MessageKey, bytes] = field(default_factory=dict)
+    left_by_others: list[Outgoing] = field(default_factory=list)
+    repeats: int = 0
+
+    def to_publish(self) -> list[Outgoing]:
+        ours = [record for entry in self.entries for record in entry.answers]
+        settled = [record for _, records in self.late for record in records]
+        return [*self.left_by_others, *self.again, *ours, *settled, *self.stateless]
+
+
+class Batch(Generic[M, S, C]):
+    """Takes the readings of a batch to a committed transaction and published answers. One attempt: whoever calls, retries.
+
+    `budget_seconds` bounds the transaction; it is below the database's own bound, which is below the rebalance's.
+    """
+
+    def __init__(
+        self,
+        group: str,
+        handler: Handler[M, S, C],
+        engine: AsyncEngine,
+        publish: Publish,
+        *,
+        commands: Collection[str],
+        budget_seconds: float,
+        fault: Fault | None = None,
+        dead_letter_limit: bool = True,
+    ) -> None:
+        self._group = group
+        self._handler = handler
+        self._engine = engine
+        self._publish = publish
+        self._commands = commands
+        self._budget_seconds = budget_seconds
+        self._fault = fault
+        self._dead_letter_limit = dead_letter_limit
+        self._tally = FailureTally()
+
+    async def attempt(self, readings: Sequence[Reading[M] | Poisoned[M]]) -> None:
+        """Raises whatever went wrong, classified by `retry.classify`; TooManyDeadLetters when that is what it means."""
+        turn = await self._commit(readings)
+        to_publish = turn.to_publish()
+        self._reach("before-publish", to_publish)
+        if to_publish:
+            await self._publish(to_publish)
+        if turn.to_mark:
+            async with self._engine.begin() as connection:
+                await journal.mark_announced(connection, list(turn.to_mark))
+        self._count(turn)
+
+    async def _commit(self, readings: Sequence[Reading[M] | Poisoned[M]]) -> Turn:
+        try:
+            async with asyncio.timeout(self._budget_seconds), self._engine.begin() as connection:
+                turn, tally = await self._transact(connection, readings)
+                self._reach("before-commit", turn.to_publish())
+        except TimeoutError:
+            raise TransactionTooLong(f"no commit within {self._budget_seconds} s") from None
+        self._tally = tally
+        return turn
+
+    async def _transact(
+        self, connection: AsyncConnection, readings: Sequence[Reading[M] | Poisoned[M]]
+    ) -> tuple[Turn, FailureTally]:
+        received = [reading for reading in readings if isinstance(reading, Received)]
+        state_keys = await self._handler.lock(connection, received)
+        known = await journal.look_up(connection, list({self._key(reading) for reading in readings}))
+        waiting = await journal.unannounced(connection, sorted(state_keys))
+        fresh = [message for message in received if self._is_undecided(message, known)]
+        state = await self._handler.load(connection, fresh)
+
+        turn = Turn()
+        for left in waiting:
+            turn.left_by_others.extend(left.records())
+            turn.to_mark[left.key] = None
+        for reading in readings:
+            self._take(reading, known, state, turn)
+        tally = self._tally.with_outcomes(turn.failed) if self._dead_letter_limit else self._tally
+        await self._handler.save(connection, state)
+        await journal.forget_dead(connection, turn.forget)
+        await journal.write(connection, turn.entries)
+        await journal.settle(connection, turn.late)
+        turn.to_mark.update((entry.key, None) for entry in turn.entries if not entry.announced)
+        turn.to_mark.update((key, None) for key, _ in turn.late)
+        return turn, tally
+
+    def _take(self, reading: Reading[M] | Poisoned[M], known: dict[MessageKey, Known], state: S, turn: Turn) -> None:
+        key = self._key(reading)
+        if key in turn.seen:
+            self._take_repeat(reading, turn.seen[key], turn)
+        elif (before := known.get(key)) is not None and not self._is_decided_anew(reading, before):
+            self._take_known(reading, before, turn)
+        else:
+            if before is not None:
+                turn.forget.append(key)
+            entry = self._handle(reading, key, state, turn)
+            turn.entries.append(entry)
+            turn.seen[key] = entry.content_hash
+
+    def _handle(self, reading: Reading[M] | Poisoned[M], key: MessageKey, state: S, turn: Turn) -> Entry:
+        match reading:
+            case Received():
+                return self._decide(reading, key, state, turn)
+            case Invalid():
+                answer = self._handler.reject(reading, "invalid", reading.problem)
+                records = compose(self._group, _cause(reading), (answer,))
+                return Entry(key, reading.place, reading.content_hash, None, "rejected", records)
+            case Unreadable():
+                record = dead_letter(self._group, reading, kind="Unreadable")
+                return Entry(key, reading.place, b"", None, "dead", (record,))
+            case Poisoned(received, error):
+                return self._bury(received, key, error, turn)
+
+    def _decide(self, received: Received[M], key: MessageKey, state: S, turn: Turn) -> Entry:
+        try:
+            decision = self._handler.decide(state, received)
+            answers = self._checked(compose(self._group, _cause(received), decision.answers))
+        except Exception as error:  # noqa: BLE001 - one message's own failure: it alone becomes a dead letter (rule 3)
+            return self._bury(received, key, error, turn)
+        turn.failed.append(False)
+        self._handler.apply(state, decision.changes)
+        for late in decision.late:
+            records = compose(self._group, late.cause, late.answers)
+            turn.late.append(((late.cause.topic, late.cause.message_id), records))
+        return Entry(
+            key,
+            received.place,
+            received.content_hash,
+            self._handler.state_key(received.message),
+            "rejected" if decision.rejected else "handled",
+            answers,
+        )
+
+    def _checked(self, records: tuple[Outgoing, ...]) -> tuple[Outgoing, ...]:
+        """A record that the broker would refuse must not get as far as being published: it would be tried for ever."""
+        for record in records:
+            if record.size_bytes > MOST_RECORD_BYTES:
+                raise ValueError(f"an answer of {record.size_bytes} bytes is larger than a record may be")
+        return records
+
+    def _bury(self, received: Received[M], key: MessageKey, error: Exception, turn: Turn) -> Entry:
+        turn.failed.append(True)
+        letter = Unreadable(received.record, received.place, str(error), received.replayed)
+        record = dead_letter(self._group, letter, kind=type(error).__name__)
+        return Entry(key, received.place, received.content_hash, None, "dead", (record,))
+
+    def _take_known(self, reading: Reading[M] | Poisoned[M], before: Known, turn: Turn) -> None:
+        turn.repeats += 1
+        if not isinstance(reading, Unreadable) and _content_hash(reading) != before.content_hash:
+            self._refuse_reuse(reading, turn)
+            return
+        if before.key in turn.to_mark:
+            return
+        if not before.announced:
+            turn.again.extend(before.records())
+            turn.to_mark[before.key] = None
+        elif reading_topic(reading) in self._commands and before.outcome != "dead":
+            turn.again.extend(before.records())
+
+    def _take_repeat(self, reading: Reading[M] | Poisoned[M], content_hash: bytes, turn: Turn) -> None:
+        """The second of two within one batch: the answer to the first answers both, unless it says something else."""
+        turn.repeats += 1
+        if not isinstance(reading, Unreadable) and _content_hash(reading) != content_hash:
+            self._refuse_reuse(reading, turn)
+
+    def _refuse_reuse(self, reading: Received[M] | Invalid | Poisoned[M], turn: Turn) -> None:
+        """Needs no row: whoever reads the record again comes to the same answer, under the same id."""
+        message = reading.received if isinstance(reading, Poisoned) else reading
+        problem = f"the id {message.envelope.id} came before with other content; send this under an id of its own"
+        if message.place.topic in self._commands:
+            answer = self._handler.reject(message, "id_reused", problem)
+            turn.stateless.extend(
+                compose(self._group, _cause(message), (answer,), discriminator=message.content_hash.hex())
+            )
+        else:
+            letter = Unreadable(message.record, message.place, problem, message.replayed)
+            turn.stateless.append(dead_letter(self._group, letter, kind="IdReused"))
+
+    def _key(self, reading: Reading[M] | Poisoned[M]) -> MessageKey:
+        if isinstance(reading, Unreadable):
+            return reading.place.topic, place_id(self._group, reading.record)
+        message = reading.received if isinstance(reading, Poisoned) else reading
+        return message.place.topic, message.envelope.id
+
+    def _is_undecided(self, message: Received[M], known: dict[MessageKey, Known]) -> bool:
+        before = known.get(self._key(message))
+        return before is None or self._is_decided_anew(message, before)
+
+    def _is_decided_anew(self, reading: Reading[M] | Poisoned[M], before: Known) -> bool:
+        """A dead letter that an operator replays (delivery, rule 5)."""
+        message = reading.received if isinstance(reading, Poisoned) else reading
+        return before.outcome == "dead" and not isinstance(message, Unreadable) and message.replayed
+
+    def _reach(self, point: str, records: Sequence[Outgoing]) -> None:
+        if self._fault is not None:
+            types = {
+                (value or b"").decode() for record in records for name, value in record.headers if name == "ce_type"
+            }
+            self._fault.reach(point, types)
+
+    def _count(self, turn: Turn) -> None:
+        for entry in turn.entries:
+            MESSAGES.labels(self._group, entry.outcome).inc()
+        MESSAGES.labels(self._group, "repeated").inc(turn.repeats)
+
+
+def reading_topic(reading: Reading[M] | Poisoned[M]) -> str:
+    return reading.received.place.topic if isinstance(reading, Poisoned) else reading.place.topic
+
+
+def _content_hash(reading: Received[M] | Invalid | Poisoned[M]) -> bytes:
+    return reading.received.content_hash if isinstance(reading, Poisoned) else reading.content_hash
+
+
+def _cause(message: Received[M] | Invalid) -> Cause:
+    return Cause(
+        message.place.topic,
+        message.envelope.id,
+        message.envelope.correlation_id,
+        message.envelope.traceparent,
+        message.appended_at,
+    )

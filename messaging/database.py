@@ -1,0 +1,79 @@
+"""How a service talks to its own PostgreSQL: one engine with nested time limits, and migrations safe to run by two at once."""
+
+from pathlib import Path
+from typing import Final
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+# Longer than a batch may take, shorter than a rebalance: a frozen worker must not block its successor (delivery, rule 8).
+TRANSACTION_TIMEOUT_SECONDS: Final = 8
+LOCK_TIMEOUT_SECONDS: Final = 6
+_CONNECT_TIMEOUT_SECONDS = 5
+_MIGRATION_LOCK = 0x636F616368
+
+
+def parse_database_url(value: str) -> URL:
+    """`postgresql://user:password@host:port/database`. Raises ValueError with a sentence when it is not that."""
+    try:
+        url = make_url(value)
+    except ArgumentError:
+        raise ValueError("must be postgresql://user:password@host:port/database") from None
+    if url.drivername not in ("postgresql", "postgres") or not url.database or not url.host:
+        raise ValueError("must be postgresql://user:password@host:port/database")
+    return url.set(drivername="postgresql+asyncpg")
+
+
+def create_engine(url: URL, *, application_name: str) -> AsyncEngine:
+    """Connections whose transactions the server itself ends: a batch is never held open by a worker that froze."""
+    milliseconds = {
+        "transaction_timeout": TRANSACTION_TIMEOUT_SECONDS * 1000,
+        "idle_in_transaction_session_timeout": TRANSACTION_TIMEOUT_SECONDS * 1000,
+        "lock_timeout": LOCK_TIMEOUT_SECONDS * 1000,
+    }
+    return create_async_engine(
+        url,
+        pool_size=4,
+        max_overflow=2,
+        pool_timeout=_CONNECT_TIMEOUT_SECONDS,
+        connect_args={
+            "timeout": _CONNECT_TIMEOUT_SECONDS,
+            "server_settings": {
+                "application_name": application_name,
+                "timezone": "UTC",
+                **{name: str(value) for name, value in milliseconds.items()},
+            },
+        },
+    )
+
+
+async def migrate(url: URL, directory: Path) -> str:
+    """Brings the database to head and returns its revision. The second of two at once waits for the first."""
+    engine = create_async_engine(url, connect_args={"timeout": _CONNECT_TIMEOUT_SECONDS})
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
+            return await connection.run_sync(_upgrade, directory)
+    finally:
+        await engine.dispose()
+
+
+async def is_migrated(engine: AsyncEngine, directory: Path) -> bool:
+    """Raises what the database raises when it is not there."""
+    async with engine.connect() as connection:
+        current = await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
+    return current == ScriptDirectory(str(directory)).get_current_head()
+
+
+def _upgrade(connection: Connection, directory: Path) -> str:
+    config = Config()
+    config.set_main_option("script_location", str(directory).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    return MigrationContext.configure(connection).get_current_revision() or "empty"

@@ -1,0 +1,72 @@
+"""The record for the dead-letter topic: the original, whole, and why it is there (R41)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from messaging.codec import Unreadable, original_place
+from messaging.envelope import derive_id
+from messaging.json_text import digest
+from messaging.records import Outgoing, Record
+
+PREFIX: Final = "__dlq.errors."
+MOST_IN_A_ROW: Final = 50
+MOST_OF_WINDOW: Final = 0.10
+WINDOW: Final = 1000
+_LONGEST_MESSAGE = 1000
+
+
+def dead_letter_topic(group: str, source: str) -> str:
+    return f"dlq.{group}.{source}"
+
+
+def dead_letter(group: str, letter: Unreadable, *, kind: str, attempts: int = 1) -> Outgoing:
+    """Names of the added headers as in KIP-1191, values UTF-8 text; the timestamp is the first append, in ms since 1970.
+
+    A letter that was replayed keeps its first place and time; what was said of it before is said anew.
+    """
+    record, place = letter.record, letter.place
+    first_timestamp_ms = original_place(record)[1] if letter.replayed else record.timestamp_ms
+    told = {
+        "topic": place.topic,
+        "partition": str(place.partition),
+        "offset": str(place.offset),
+        "timestamp": str(first_timestamp_ms),
+        "group": group,
+        "class": kind,
+        "message": letter.problem[:_LONGEST_MESSAGE],
+        "attempts": str(attempts),
+    }
+    kept = [(name, value) for name, value in record.headers if not (letter.replayed and name.startswith(PREFIX))]
+    added = [(PREFIX + name, text.encode(errors="replace")) for name, text in told.items()]
+    return Outgoing(dead_letter_topic(group, place.topic), record.key, record.value, [*kept, *added])
+
+
+def place_id(group: str, record: Record) -> str:
+    """An id for a record that has none that could be trusted: its place and its bytes."""
+    content = digest("", record.key, {"value": (record.value or b"").hex(), "headers": repr(record.headers)})
+    return derive_id(group, str(record.place), content.hex())
+
+
+class TooManyDeadLetters(Exception):  # noqa: N818 - says what the operator should conclude
+    """So many messages fail that it is the deployment that is bad, not the data."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailureTally:
+    """How the latest decisions ended. What could not be read, and what was rejected, never counts (delivery, rule 5)."""
+
+    in_a_row: int = 0
+    latest: tuple[bool, ...] = ()
+
+    def with_outcomes(self, failed: Sequence[bool]) -> "FailureTally":
+        """Raises TooManyDeadLetters past 50 in a row, or past a tenth of the latest thousand."""
+        in_a_row = self.in_a_row
+        for one_failed in failed:
+            in_a_row = in_a_row + 1 if one_failed else 0
+            if in_a_row > MOST_IN_A_ROW:
+                raise TooManyDeadLetters(f"{in_a_row} messages in a row could not be handled")
+        latest = (*self.latest, *failed)[-WINDOW:]
+        if len(latest) == WINDOW and sum(latest) > WINDOW * MOST_OF_WINDOW:
+            raise TooManyDeadLetters(f"{sum(latest)} of the latest {WINDOW} messages could not be handled")
+        return FailureTally(in_a_row, latest)

@@ -1,0 +1,71 @@
+"""`python -m services.<name> run | migrate`: the same front door for every service."""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import uvloop
+from sqlalchemy.exc import SQLAlchemyError
+
+from messaging import logs
+from messaging.database import migrate
+from messaging.exits import ExitCode
+from messaging.pipeline import first_line
+from messaging.retry import waits_seconds
+from messaging.settings import BadSettings, ServiceSettings, read_settings
+from messaging.worker import Worker
+
+T = TypeVar("T", bound=ServiceSettings)
+
+
+@dataclass(frozen=True)
+class Service(Generic[T]):
+    """A service as its entry point sees it. `make_worker` wires everything and starts nothing."""
+
+    name: str
+    settings: type[T]
+    migrations: Path
+    make_worker: Callable[[T], Worker[Any]]
+
+
+def main(service: Service[Any], arguments: list[str]) -> int:
+    """Returns the exit code: 0 done, 2 bad usage or settings; a worker that fails ends with a code of its own."""
+    if arguments not in (["run"], ["migrate"]):
+        sys.stderr.write(f"usage: python -m services.{service.name} run | migrate\n")
+        return ExitCode.BAD_SETTINGS
+    try:
+        settings = read_settings(service.settings)
+    except BadSettings as error:
+        sys.stderr.write(f"{error}\n")
+        return ExitCode.BAD_SETTINGS
+    logs.configure(settings.log_format, settings.log_level)
+    work = _migrate(service, settings) if arguments == ["migrate"] else _run(service, settings)
+    try:
+        return uvloop.run(work)
+    except KeyboardInterrupt:
+        return ExitCode.DONE
+
+
+async def _run(service: Service[Any], settings: ServiceSettings) -> int:
+    return await service.make_worker(settings).run()
+
+
+async def _migrate(service: Service[Any], settings: ServiceSettings) -> int:
+    waits, said = waits_seconds(), False
+    while True:
+        try:
+            revision = await migrate(settings.database_url, service.migrations)
+        except (OSError, TimeoutError) as error:
+            if not said:
+                sys.stderr.write(f"waiting for the database: {first_line(error)}\n")
+                said = True
+            await asyncio.sleep(next(waits))
+        except SQLAlchemyError as error:
+            sys.stderr.write(f"{service.name}: the database refuses the migration: {first_line(error)}\n")
+            return ExitCode.UNKNOWN_FAILURE
+        else:
+            sys.stdout.write(f"{service.name} {revision}\n")
+            return ExitCode.DONE

@@ -1,0 +1,78 @@
+"""JSON (RFC 8259) read more strictly than the standard library does by itself, and its canonical form."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Never
+
+# An integer of more digits than this is beyond the bounds of every field; int() of very many is refused by Python.
+_LONGEST_INTEGER_DIGITS = 24
+
+
+class UnreadableJson(ValueError):
+    """The bytes are no JSON object that two readers would read alike. The text says why."""
+
+
+def parse_object(value: bytes | None) -> Mapping[str, Any]:
+    """The JSON object in `value`. Raises UnreadableJson and nothing else.
+
+    Refused beyond the RFC's grammar: duplicate keys, NaN, Infinity, U+0000, lone surrogates, nesting too deep to read.
+    Integers of any length are read; the absurdly long ones as Decimal, which no field accepts.
+    """
+    if value is None:
+        raise UnreadableJson("the record has no value")
+    try:
+        parsed = _DECODER.decode(value.decode())
+    except UnicodeDecodeError:
+        raise UnreadableJson("the value is not UTF-8") from None
+    except RecursionError:
+        raise UnreadableJson("the value is nested too deeply") from None
+    except json.JSONDecodeError as error:
+        raise UnreadableJson(f"the value is not JSON: {error.msg} at character {error.pos}") from None
+    if not isinstance(parsed, dict):
+        raise UnreadableJson("the value is not a JSON object")
+    if b"\\u" in value:
+        _check_text(parsed)
+    return parsed
+
+
+def digest(type_name: str, key: bytes | None, body: Mapping[str, Any]) -> bytes:
+    """SHA-256 of a message's content: its type, key and body, the keys of the body in any order."""
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), default=str)
+    shown_key = "-" if key is None else "+" + key.hex()
+    return hashlib.sha256(f"{type_name}\n{shown_key}\n{canonical}".encode()).digest()
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    parsed = dict(pairs)
+    if len(parsed) != len(pairs):
+        raise UnreadableJson("the value gives a key twice")
+    return parsed
+
+
+def _no_constant(name: str) -> Never:
+    raise UnreadableJson(f"the value contains {name}, which is not JSON")
+
+
+def _integer(digits: str) -> int | Decimal:
+    return int(digits) if len(digits) <= _LONGEST_INTEGER_DIGITS else Decimal(digits)
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_integer)
+
+
+def _check_text(parsed: dict[str, Any]) -> None:
+    waiting: list[Any] = [parsed]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            waiting.extend(part)
+            waiting.extend(part.values())
+        elif isinstance(part, list):
+            waiting.extend(part)
+        elif isinstance(part, str):
+            if "\0" in part:
+                raise UnreadableJson("the value contains U+0000")
+            if any("\ud800" <= character <= "\udfff" for character in part):
+                raise UnreadableJson("the value contains a lone surrogate")

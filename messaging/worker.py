@@ -1,0 +1,308 @@
+"""The life of one worker process: start, wait for what it needs, work, watch, stop. The same for every service."""
+
+import asyncio
+import signal
+import threading
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+import structlog
+from sqlalchemy import text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from messaging import journal
+from messaging.batches import Batch, Handler
+from messaging.codec import Codec, Input
+from messaging.database import create_engine, is_migrated
+from messaging.dead_letters import TooManyDeadLetters, dead_letter_topic
+from messaging.exits import ExitCode, leave
+from messaging.faults import Fault
+from messaging.health import Health, HealthServer
+from messaging.kafka import GRACEFUL_STOP_SECONDS, Consumer, Publisher, check_compiled, missing_topics
+from messaging.pipeline import Pipeline, first_line
+from messaging.records import Record
+from messaging.retry import BrokerAway
+from messaging.telemetry import LAG, READY
+from messaging.watchdog import Standstill, watch
+
+M = TypeVar("M")
+
+BATCH_BUDGET_SECONDS: Final = 5.0
+# Above the graceful stop, below the usual orchestrator's 30 s.
+HARD_STOP_SECONDS: Final = GRACEFUL_STOP_SECONDS + 10
+FAILING_IS_NOT_READY_SECONDS: Final = 60.0
+_ASK_AGAIN_SECONDS = 0.5
+_CHECK_SECONDS = 3.0
+_CHECK_TIMEOUT_SECONDS = 5.0
+_CLEAN_EVERY_SECONDS = 60.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """What every worker needs, whatever it does. `max_records` bounds a batch."""
+
+    group: str
+    bootstrap_servers: str
+    database_url: URL
+    migrations: Path
+    health_host: str
+    health_port: int
+    fault: Fault | None
+    dead_letter_limit: bool = True
+    max_records: int = 500
+
+
+class Companion(Protocol):
+    """Work beside the consumer: the notifier's deliverer. It begins and ends with the worker."""
+
+    async def run(self) -> None:
+        """Works until cancelled. An exception that leaves it ends the worker."""
+
+    async def problem(self) -> str | None:
+        """What keeps it from working, in words; None when nothing does."""
+
+
+class Worker(Generic[M]):
+    """One process of a service. `run` returns the exit code after a clean stop, and ends the process otherwise."""
+
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        inputs: Sequence[Input[M]],
+        outputs: Sequence[str],
+        make_handler: Callable[[], Handler[M, Any, Any]],
+        make_companion: Callable[[AsyncEngine, Publisher], Companion] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._inputs = tuple(inputs)
+        self._replay_topic = f"replay.{settings.group}"
+        self._outputs = tuple(outputs)
+        self._engine = create_engine(settings.database_url, application_name=f"coaching-{settings.group}")
+        self._standstill = Standstill(lambda why: leave(ExitCode.STOOD_STILL, why))
+        self._publisher = Publisher(
+            settings.bootstrap_servers, f"coaching-{settings.group}", check_standstill=self._standstill.check
+        )
+        self._companion = make_companion(self._engine, self._publisher) if make_companion else None
+        self._pipeline = self._make_pipeline(make_handler())
+        self._consumer: Consumer | None = None
+        self._health = Health(("starting",))
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> ExitCode:
+        check_compiled()
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, self._stop_asked)
+        server = self._open_health()
+        watching = asyncio.create_task(self._standstill.watch())
+        try:
+            started = await self._unless_stopped(self._start())
+            if started:
+                await self._work()
+            await self._stop()
+        finally:
+            watching.cancel()
+            server.stop()
+        log.info("worker.stopped", message="The worker has stopped.", group=self._settings.group)
+        return ExitCode.DONE
+
+    def _make_pipeline(self, handler: Handler[M, Any, Any]) -> Pipeline[M]:
+        batch = Batch(
+            self._settings.group,
+            handler,
+            self._engine,
+            self._publisher.publish,
+            commands=[input_.name for input_ in self._inputs if input_.commands],
+            budget_seconds=BATCH_BUDGET_SECONDS,
+            fault=self._settings.fault,
+            dead_letter_limit=self._settings.dead_letter_limit,
+        )
+        contended = handler.contended | {"journal_pkey"}
+        return Pipeline(
+            self._settings.group, Codec(self._inputs, self._replay_topic), batch, self._engine, contended=contended
+        )
+
+    def _open_health(self) -> HealthServer:
+        try:
+            server = HealthServer(self._health, self._settings.health_host, self._settings.health_port)
+        except OSError as error:
+            leave(
+                ExitCode.BAD_SETTINGS,
+                f"HEALTH_PORT {self._settings.health_port} cannot be listened on: {error.strerror}",
+            )
+        log.info(
+            "worker.started",
+            message="The worker has started.",
+            group=self._settings.group,
+            health=f"http://{self._settings.health_host}:{server.port}",
+        )
+        return server
+
+    async def _start(self) -> None:
+        await self._wait_for("database", self._database_problem)
+        await self._wait_for("topics", self._topics_problem)
+        await self._wait_for("broker", lambda: _broker_problem(self._publisher.start()))
+        self._consumer = Consumer(
+            self._settings.bootstrap_servers,
+            self._settings.group,
+            [*(input_.name for input_ in self._inputs), self._replay_topic],
+            self._process,
+            max_records=self._settings.max_records,
+            before_offset_commit=lambda: self._reach("before-offset-commit"),
+        )
+        await self._wait_for("broker", lambda: _broker_problem(self._started_consumer().start()))
+
+    async def _process(self, records: Sequence[Record]) -> None:
+        try:
+            await self._pipeline.process(records)
+        except TooManyDeadLetters as error:
+            leave(
+                ExitCode.TOO_MANY_DEAD_LETTERS,
+                f"{error}: this is a bad deployment, not bad data. Mend it, or set DEAD_LETTER_LIMIT=off to go on",
+            )
+
+    async def _work(self) -> None:
+        consumer = self._started_consumer()
+        tasks = {
+            asyncio.create_task(watch(consumer.vitals, lambda why: leave(ExitCode.NOT_CONSUMING, why))),
+            asyncio.create_task(self._check_health()),
+            asyncio.create_task(self._clean()),
+            asyncio.create_task(self._stopping.wait()),
+        }
+        if self._companion is not None:
+            tasks.add(asyncio.create_task(self._companion.run()))
+        done, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
+        for task in done:
+            if (error := task.exception()) is not None:
+                leave(ExitCode.UNKNOWN_FAILURE, f"{type(error).__name__}: {first_line(error)}")
+
+    async def _stop(self) -> None:
+        self._health.checked({"worker": "stopping"})
+        if self._consumer is not None:
+            await self._consumer.stop()
+        await self._publisher.stop()
+        await self._engine.dispose()
+
+    def _stop_asked(self) -> None:
+        if self._stopping.is_set():
+            return
+        log.info("worker.stopping", message="Asked to stop: finishing the batch under way.", group=self._settings.group)
+        self._stopping.set()
+        # A thread's timer, because what hangs may be the event loop.
+        timer = threading.Timer(
+            HARD_STOP_SECONDS, leave, (ExitCode.STOP_TOO_LONG, f"the stop took longer than {HARD_STOP_SECONDS} s")
+        )
+        timer.daemon = True
+        timer.start()
+
+    async def _unless_stopped(self, work: Awaitable[None]) -> bool:
+        task = asyncio.ensure_future(work)
+        stopped = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if task.done():
+            task.result()
+            return not self._stopping.is_set()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return False
+
+    async def _wait_for(self, part: str, problem_of: Callable[[], Awaitable[str | None]]) -> None:
+        """Waits as long as it takes; says what is missing once, and again only when it is another thing."""
+        said: str | None = None
+        while (problem := await problem_of()) is not None:
+            self._health.checked({part: problem})
+            if problem != said:
+                log.warning("worker.waits", message=f"Waiting for the {part}: {problem}.", part=part)
+                said = problem
+            await asyncio.sleep(_ASK_AGAIN_SECONDS)
+        if said is not None:
+            log.info("worker.found", message=f"The {part} is there.", part=part)
+        self._health.checked({"worker": "starting"})
+
+    async def _check_health(self) -> None:
+        while True:
+            problems = await self._problems()
+            self._health.checked(problems)
+            READY.labels(self._settings.group).set(0 if problems else 1)
+            LAG.labels(self._settings.group).set(self._started_consumer().lag())
+            await asyncio.sleep(_CHECK_SECONDS if not problems else _ASK_AGAIN_SECONDS)
+
+    async def _problems(self) -> Mapping[str, str]:
+        found = {
+            "partitions": None if self._started_consumer().owns_partitions else "no partitions are assigned yet",
+            "database": await self._bounded(self._database_answers()),
+            "broker": await self._bounded(_broker_problem(self._publisher.check())),
+            "mail server": await self._companion.problem() if self._companion is not None else None,
+        }
+        if (seconds := self._pipeline.failing_seconds()) > FAILING_IS_NOT_READY_SECONDS:
+            found["batch"] = f"has been failing for {seconds:.0f} s"
+        return {part: problem for part, problem in found.items() if problem is not None}
+
+    async def _bounded(self, check: Awaitable[str | None]) -> str | None:
+        try:
+            async with asyncio.timeout(_CHECK_TIMEOUT_SECONDS):
+                return await check
+        except TimeoutError:
+            return f"no answer within {_CHECK_TIMEOUT_SECONDS:.0f} s"
+
+    async def _database_answers(self) -> str | None:
+        try:
+            async with self._engine.connect() as connection:
+                await connection.execute(text("SELECT 1"))
+        except (SQLAlchemyError, OSError) as error:
+            return f"cannot be reached ({first_line(error)})"
+        return None
+
+    async def _database_problem(self) -> str | None:
+        problem = await self._bounded(self._database_answers())
+        if problem is not None:
+            return problem
+        if not await is_migrated(self._engine, self._settings.migrations):
+            return f"it is not at this version's schema; run: python -m services.{self._settings.group} migrate"
+        return None
+
+    async def _topics_problem(self) -> str | None:
+        needed = {self._replay_topic: True} | {input_.name: input_.append_time for input_ in self._inputs}
+        dead = (dead_letter_topic(self._settings.group, topic) for topic in (*needed,))
+        needed |= dict.fromkeys((*self._outputs, *dead), False)
+        try:
+            problems = await missing_topics(self._settings.bootstrap_servers, needed)
+        except BrokerAway as error:
+            return f"the broker cannot be reached ({first_line(error)})"
+        return f"{problems[0]}; run: coaching topics apply" if problems else None
+
+    async def _clean(self) -> None:
+        """Removes what the journal need not keep, a little at a time."""
+        while True:
+            await asyncio.sleep(_CLEAN_EVERY_SECONDS)
+            try:
+                async with self._engine.begin() as connection:
+                    await journal.remove_old(connection)
+            except (SQLAlchemyError, OSError) as error:
+                log.info("journal.not_cleaned", message="Old journal rows are kept for now.", error=first_line(error))
+
+    def _reach(self, point: str) -> None:
+        if self._settings.fault is not None:
+            self._settings.fault.reach(point, ())
+
+    def _started_consumer(self) -> Consumer:
+        assert self._consumer is not None, "the worker works between start and stop"
+        return self._consumer
+
+
+async def _broker_problem(attempt: Awaitable[None]) -> str | None:
+    try:
+        await attempt
+    except BrokerAway as error:
+        return f"it cannot be reached ({first_line(error)})"
+    return None

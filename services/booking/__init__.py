@@ -1,0 +1,1 @@
+"""Booking: what may happen to a session, and whether a cancellation is refundable."""
