@@ -38,6 +38,7 @@ class ServiceSettings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_ignore_empty=True,
+        validate_default=False,
         str_strip_whitespace=True,
         frozen=True,
         extra="ignore",

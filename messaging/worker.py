@@ -61,8 +61,8 @@ class WorkerSettings:
 class Companion(Protocol):
     """Work beside the consumer: the notifier's deliverer. It begins and ends with the worker."""
 
-    async def run(self) -> None:
-        """Works until cancelled. An exception that leaves it ends the worker."""
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Works until `stopping` is set, then finishes what it has begun. An exception that leaves it ends the worker."""
 
     async def problem(self) -> str | None:
         """What keeps it from working, in words; None when nothing does."""
@@ -175,14 +175,15 @@ class Worker(Generic[M]):
             asyncio.create_task(self._clean()),
             asyncio.create_task(self._stopping.wait()),
         }
-        if self._companion is not None:
-            tasks.add(asyncio.create_task(self._companion.run()))
-        done, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in rest:
+        companion = asyncio.create_task(self._companion.run(self._stopping)) if self._companion else None
+        done, rest = await asyncio.wait(
+            tasks | ({companion} if companion else set()), return_when=asyncio.FIRST_COMPLETED
+        )
+        for task in rest - {companion}:
             task.cancel()
         await asyncio.gather(*rest, return_exceptions=True)
-        for task in done:
-            if (error := task.exception()) is not None:
+        for task in (*done, *([companion] if companion else [])):
+            if not task.cancelled() and (error := task.exception()) is not None:
                 leave(ExitCode.UNKNOWN_FAILURE, f"{type(error).__name__}: {first_line(error)}")
 
     async def _stop(self) -> None:

@@ -1,0 +1,85 @@
+"""The calendar part of an email, so that the reader's calendar follows the session (R33; RFC 5545, 5546).
+
+One UID for the session's life, the session's version as SEQUENCE, the reader as the only attendee: neither side learns
+the other's address. What is the same in every invitation is written once; the rest is a few lines each.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Literal
+from urllib.parse import quote
+
+from icalendar import Calendar, Event, Parameters, vCalAddress, vText
+from icalendar.parser import Contentline
+
+from services.notifier.mailbox import Mailbox
+from services.notifier.notices import Kind, Notice
+
+Method = Literal["REQUEST", "CANCEL"]
+
+METHODS: dict[Kind, Method] = {
+    "session_scheduled": "REQUEST",
+    "session_rescheduled": "REQUEST",
+    "session_canceled": "CANCEL",
+}
+_STATUS: dict[Method, str] = {"REQUEST": "CONFIRMED", "CANCEL": "CANCELLED"}
+_END_OF_EVENT = b"END:VEVENT\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """An iCalendar object, UTF-8 with CRLF line ends, and its method (which the MIME type repeats)."""
+
+    method: Method
+    ics: bytes
+
+
+def invitation(notice: Notice, *, organizer: Mailbox, attendee: Mailbox, summary: str, link: str) -> Invitation | None:
+    """What the reader's calendar is told; None for a kind that changes no calendar."""
+    method = METHODS.get(notice.kind)
+    if method is None:
+        return None
+    before, after = _frame(method, organizer)
+    # Both sides know of the session, and nothing reads answers, so none is asked for.
+    standing = {"ROLE": "REQ-PARTICIPANT", "PARTSTAT": "ACCEPTED", "RSVP": "FALSE"}
+    lines = (
+        _line("UID", vText(f"{notice.session_id}@{organizer.domain}")),
+        # Numbers and times need neither escaping nor folding.
+        f"SEQUENCE:{notice.session_version}\r\n"
+        f"DTSTAMP:{_utc(notice.at)}\r\nDTSTART:{_utc(notice.starts_at)}\r\nDTEND:{_utc(notice.ends_at)}\r\n".encode(),
+        _line("SUMMARY", vText(summary)),
+        _line("DESCRIPTION", vText(link)),
+        _line("ATTENDEE", _address(attendee), CN=attendee.name, **standing),
+    )
+    return Invitation(method, before + b"".join(lines) + after)
+
+
+@lru_cache(maxsize=16)
+def _frame(method: Method, organizer: Mailbox) -> tuple[bytes, bytes]:
+    """The calendar around the lines that differ."""
+    event = Event()
+    event.add("status", _STATUS[method])
+    event.add("organizer", _address(organizer), parameters={"CN": organizer.name} if organizer.name else {})
+    calendar = Calendar()
+    calendar.add("prodid", "-//Coaching//Notifier//EN")
+    calendar.add("version", "2.0")
+    calendar.add("method", method)
+    calendar.add_component(event)
+    before, _, after = calendar.to_ical().partition(_END_OF_EVENT)
+    return before, _END_OF_EVENT + after
+
+
+def _line(name: str, value: vCalAddress | vText, **parameters: str) -> bytes:
+    """One content line, escaped and folded (RFC 5545, 3.1)."""
+    line: bytes = Contentline.from_parts(name, Parameters(parameters), value).to_ical()
+    return line + b"\r\n"
+
+
+def _utc(at: datetime) -> str:
+    """An instant as a DATE-TIME in UTC (RFC 5545, 3.3.5)."""
+    return f"{at.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+
+
+def _address(mailbox: Mailbox) -> vCalAddress:
+    return vCalAddress("mailto:" + quote(mailbox.address, safe="@+!$'*="))

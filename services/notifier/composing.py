@@ -1,0 +1,47 @@
+"""From a notice to the bytes of an email, and to whom they go."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.notifier.calendar import invitation
+from services.notifier.mailbox import Mailbox, mailbox
+from services.notifier.message import message, message_id
+from services.notifier.notices import Notice
+from services.notifier.rendering import Renderer, one_line
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    sender: str
+    recipient: str
+    message_id: str
+    content: bytes
+
+
+class Composer:
+    """`now` gives the time for the Date header, aware."""
+
+    def __init__(self, renderer: Renderer, *, sender: Mailbox, support: Mailbox, now: Callable[[], datetime]) -> None:
+        self._renderer = renderer
+        self._sender = sender
+        self._support = support
+        self._now = now
+
+    def compose(self, email_id: str, notice: Notice) -> Composed:
+        """Raises UnsendableAddressError for an address that cannot stand in a header."""
+        recipient = mailbox(one_line(notice.recipient.name), notice.recipient.email)
+        rendered = self._renderer.render(notice)
+        calendar_part = invitation(
+            notice, organizer=self._sender, attendee=recipient, summary=rendered.summary, link=rendered.link
+        )
+        content = message(
+            rendered,
+            calendar_part,
+            email_id=email_id,
+            sender=self._sender,
+            reply_to=self._support,
+            recipient=recipient,
+            now=self._now(),
+        )
+        return Composed(self._sender.address, recipient.address, message_id(email_id, self._sender), content)
