@@ -1,0 +1,143 @@
+"""An upstream and an observer, written with nothing but a Kafka client and contracts.md."""
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
+
+from contracts.topics import TOPICS
+
+LONGEST_WAIT_SECONDS = 60.0
+
+Raw = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes | None]]]
+"""Key, value and headers, as they are."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """One record on the bus. `type` and the ids are empty text where the record has none."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...]
+
+    def header(self, name: str) -> str:
+        return next(((value or b"").decode(errors="replace") for given, value in self.headers if given == name), "")
+
+    @property
+    def type(self) -> str:
+        return self.header("ce_type").removesuffix(".v1").rpartition(".")[2]
+
+    @property
+    def id(self) -> str:
+        return self.header("ce_id")
+
+    @property
+    def body(self) -> dict[str, Any]:
+        parsed: dict[str, Any] = json.loads(self.value or b"{}")
+        return parsed
+
+    def is_about(self, session_id: str) -> bool:
+        return session_id.encode() in (self.value or b"")
+
+
+def command_headers(message_type: str, command_id: str) -> list[tuple[str, bytes]]:
+    """All that contracts.md asks of a command's sender, and no more."""
+    return [("ce_specversion", b"1.0"), ("ce_id", command_id.encode()), ("ce_type", message_type.encode())]
+
+
+class Bus:
+    """Publishes, and keeps every record of every topic from the beginning on."""
+
+    def __init__(self, producer: AIOKafkaProducer, consumer: AIOKafkaConsumer) -> None:
+        self._producer = producer
+        self._consumer = consumer
+        self.heard: list[Heard] = []
+        self._more = asyncio.Condition()
+
+    async def send(
+        self, topic: str, message_type: str, key: str, body: dict[str, Any], *, command_id: str | None = None
+    ) -> str:
+        """Publishes a command as any upstream would; returns its id."""
+        command_id = command_id or str(uuid.uuid4())
+        headers = command_headers(f"{topic.partition('.')[0]}.{message_type}.v1", command_id)
+        await self._producer.send_and_wait(topic, json.dumps(body).encode(), key=key.encode(), headers=headers)
+        return command_id
+
+    async def send_together(self, topic: str, records: Sequence[Raw]) -> int:
+        """Publishes (key, value, headers) as one producer batch in the first one's partition; returns the partition."""
+        partition = self._producer._partition(topic, None, None, None, records[0][0], records[0][1])
+        batch = self._producer.create_batch()
+        for key, value, headers in records:
+            assert batch.append(key=key, value=value, headers=list(headers), timestamp=None) is not None
+        batch.close()
+        await (await self._producer.send_batch(batch, topic, partition=partition))
+        return int(partition)
+
+    async def wait_for(
+        self, what: Callable[[Heard], bool], *, count: int = 1, seconds: float = LONGEST_WAIT_SECONDS
+    ) -> list[Heard]:
+        """The first `count` records that match. Fails with what was heard instead."""
+        found: list[Heard] = []
+
+        def enough() -> bool:
+            found[:] = [record for record in self.heard if what(record)]
+            return len(found) >= count
+
+        async with self._more:
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._more.wait_for(enough)
+            except TimeoutError:
+                latest = ", ".join(f"{record.topic} {record.type}" for record in self.heard[-20:])
+                raise AssertionError(
+                    f"heard {len(found)} of {count} in {seconds} s; the latest were: {latest}"
+                ) from None
+        return found
+
+    async def answer_to(self, command_id: str) -> Heard:
+        """The event or the rejection that names the command as its cause."""
+        (answer, *_) = await self.wait_for(lambda record: record.header("ce_causationid") == command_id)
+        return answer
+
+    def about(self, session_id: str, topic: str) -> list[Heard]:
+        """What was said of a session on a topic, first appearances only, in the order of the log."""
+        first = {record.id: record for record in reversed(self.heard) if record.topic == topic}
+        return [record for record in self.heard if record is first.get(record.id) and record.is_about(session_id)]
+
+    async def listen(self) -> None:
+        async for record in self._consumer:
+            async with self._more:
+                self.heard.append(_heard(record))
+                self._more.notify_all()
+
+
+def _heard(record: ConsumerRecord) -> Heard:
+    return Heard(record.topic, record.partition, record.offset, record.key, record.value, tuple(record.headers))
+
+
+@asynccontextmanager
+async def open_bus(bootstrap_servers: str) -> AsyncIterator[Bus]:
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap_servers, acks="all")
+    consumer = AIOKafkaConsumer(
+        *(topic.name for topic in TOPICS), bootstrap_servers=bootstrap_servers, auto_offset_reset="earliest"
+    )
+    await producer.start()
+    await consumer.start()
+    bus = Bus(producer, consumer)
+    listening = asyncio.create_task(bus.listen())
+    try:
+        yield bus
+    finally:
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+        await consumer.stop()
+        await producer.stop()

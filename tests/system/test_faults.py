@@ -1,0 +1,124 @@
+"""Workers that die or freeze at the worst moment: nothing is lost, nothing happens twice, the order holds."""
+
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+import pytest
+
+from devstack.processes import Worker
+from messaging.exits import ExitCode
+from tests.system.platform import Platform, eventually
+
+# Not on the development broker: it never finds out that a member of a group is dead, so nobody takes over.
+pytestmark = pytest.mark.parametrize(
+    "platform", [pytest.param("containers", id="apache-kafka", marks=pytest.mark.containers)], indirect=True
+)
+
+
+@asynccontextmanager
+async def only_worker(platform: Platform, service: str, fault: str) -> AsyncIterator[Worker]:
+    """One worker of the service, with a fault, in place of those that were there; afterwards one without."""
+    for worker in [worker for worker in platform.stack.workers if worker.service == service]:
+        await worker.stop()
+        platform.stack.workers.remove(worker)
+    faulty = await platform.stack.start_worker(service, {"FAULT": fault})
+    try:
+        yield faulty
+    finally:
+        await faulty.stop()
+        platform.stack.workers.remove(faulty)
+        if not any(worker.service == service for worker in platform.stack.workers):
+            await platform.stack.start_worker(service)
+
+
+def said_by_credits(platform: Platform, session_id: str) -> list[str]:
+    return [heard.type for heard in platform.bus.about(session_id, "credits.events")]
+
+
+async def refunds_of(platform: Platform, session_id: str) -> int:
+    connection = await asyncpg.connect(platform.stack.database_url("credits"))
+    try:
+        count = await connection.fetchval(
+            "SELECT count(*) FROM transfers WHERE session_id = $1 AND kind = 'refund'", session_id
+        )
+    finally:
+        await connection.close()
+    return int(count)
+
+
+async def test_a_refund_whose_worker_was_killed_before_it_was_announced_is_posted_once_and_announced(
+    platform: Platform,
+) -> None:
+    account_id = await platform.account_with(12)
+    booking = await platform.schedule(starts_in_hours=47, account_id=account_id)
+    async with only_worker(platform, "credits", "before-publish:kill@credits.CreditsRefunded.v1") as doomed:
+        await platform.cancel(booking)
+        assert await doomed.wait(60) == -signal.SIGKILL
+        assert await refunds_of(platform, booking.session_id) == 1
+        assert not [
+            heard for heard in platform.bus.about(booking.session_id, "credits.events") if "Refunded" in heard.type
+        ]
+
+        await platform.stack.start_worker("credits")
+        refunded = await platform.hears("CreditsRefunded", booking.session_id)
+    assert refunded.body["balance"] == 12
+    assert await refunds_of(platform, booking.session_id) == 1
+    assert said_by_credits(platform, booking.session_id) == ["CreditsCharged", "CreditsRefunded"]
+
+
+async def test_what_a_frozen_worker_left_unannounced_is_said_before_what_comes_after_it(platform: Platform) -> None:
+    account_id = await platform.account_with(12)
+    fault = "before-publish:stop@booking.SessionScheduled.v1"
+    async with only_worker(platform, "booking", fault) as frozen:
+        booking = await platform.request(starts_in_hours=47, account_id=account_id)
+
+        async def is_frozen() -> bool:
+            return frozen.frozen
+
+        await eventually(is_frozen, "the worker that confirmed the charge to freeze")
+        await platform.stack.start_worker("booking")
+        await platform.cancel(booking)
+        await platform.hears("SessionCanceled", booking.session_id)
+        frozen.resume()
+        assert await frozen.wait(30) == ExitCode.STOOD_STILL
+
+    said = platform.bus.about(booking.session_id, "booking.events")
+    assert [heard.type for heard in said] == ["SessionRequested", "SessionScheduled", "SessionCanceled"]
+    assert [heard.body["session"]["version"] for heard in said] == [1, 2, 3]
+
+
+async def test_an_answer_that_was_published_before_its_worker_died_may_be_repeated_but_never_differs(
+    platform: Platform,
+) -> None:
+    account_id = await platform.account_with(12)
+    booking = await platform.schedule(starts_in_hours=47, account_id=account_id)
+    async with only_worker(platform, "booking", "before-offset-commit:kill") as doomed:
+        command_id = await platform.cancel(booking)
+        assert await doomed.wait(60) == -signal.SIGKILL
+        await platform.stack.start_worker("booking")
+        after = await platform.cancel(booking)
+        assert (await platform.bus.answer_to(after)).body["code"] == "already_canceled"
+    answers = [heard for heard in platform.bus.heard if heard.header("ce_causationid") == command_id]
+    assert len({(answer.id, answer.value) for answer in answers if answer.topic == "booking.events"}) == 1
+
+
+async def test_a_mail_whose_worker_died_after_the_server_took_it_is_sent_once_more_under_its_message_id(
+    platform: Platform,
+) -> None:
+    account_id = await platform.account_with(12)
+    hurry = {"SMTP_LEASE_SECONDS": "5", "SMTP_UNKNOWN_RETRY_SECONDS": "0"}
+    async with only_worker(platform, "notifier", "before-record:kill") as doomed:
+        booking = await platform.schedule(starts_in_hours=47, account_id=account_id)
+        assert await doomed.wait(60) == -signal.SIGKILL
+        # The dead worker's leases were 60 s long: end them now, as time would.
+        connection = await asyncpg.connect(platform.stack.database_url("notifier"))
+        await connection.execute("UPDATE emails SET lease_until = now() WHERE status = 'sending'")
+        await connection.close()
+        await platform.stack.start_worker("notifier", hurry)
+        await platform.hears("EmailSent", booking.session_id, count=2)
+    for someone in (booking.client, booking.coach):
+        mails = await platform.mails_to(someone, count=1)
+        assert len(mails) <= 2
+        assert len({mail.message["Message-ID"] for mail in mails}) == 1
