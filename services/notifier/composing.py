@@ -8,7 +8,7 @@ from services.notifier.calendar import invitation
 from services.notifier.mailbox import Mailbox, mailbox
 from services.notifier.message import message, message_id
 from services.notifier.notices import Notice
-from services.notifier.rendering import Renderer, one_line
+from services.notifier.rendering import Renderer
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Composer:
 
     def compose(self, email_id: str, notice: Notice) -> Composed:
         """Raises UnsendableAddressError for an address that cannot stand in a header."""
-        recipient = mailbox(one_line(notice.recipient.name), notice.recipient.email)
+        recipient = mailbox(notice.recipient.name, notice.recipient.email)
         rendered = self._renderer.render(notice)
         calendar_part = invitation(
             notice, organizer=self._sender, attendee=recipient, summary=rendered.summary, link=rendered.link

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from email.header import Header
 from email.utils import formataddr, parseaddr
 
+from services.notifier.plain_text import one_line
+
 # The addresses that HTML's own email field takes ("a willful violation of RFC 5322": no comments, no quoted names).
 _ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@(?:[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*|\[[0-9A-Fa-f:.]+\])")
 
@@ -38,7 +40,7 @@ def encoded(text: str, header_name: str) -> str:
 
 
 def mailbox(name: str, address: str) -> Mailbox:
-    """Raises UnsendableAddressError. `name` is one line."""
+    """Raises UnsendableAddressError."""
     local, _, domain = address.rpartition("@")
     try:
         ascii_address = address if address.isascii() else f"{local}@{domain.encode('idna').decode()}"
@@ -48,7 +50,7 @@ def mailbox(name: str, address: str) -> Mailbox:
         raise UnsendableAddressError("the address has letters outside ASCII before its @, which few mail servers take")
     if not _ADDRESS.fullmatch(ascii_address):
         raise UnsendableAddressError("the address is not one that mail servers take")
-    return Mailbox(name, ascii_address)
+    return Mailbox(one_line(name), ascii_address)
 
 
 def parse_mailbox(text: str) -> Mailbox:

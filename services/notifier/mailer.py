@@ -12,6 +12,8 @@ from urllib.parse import unquote, urlsplit
 
 from aiosmtplib import SMTP, SMTPException, SMTPResponseException, SMTPServerDisconnected
 
+from services.notifier.plain_text import one_line
+
 Security = Literal["plaintext", "starttls", "tls"]
 # How far an email has come: nothing said about it yet, its sender, its reader, its content announced, its content sent.
 Stage = Literal["connect", "mail", "rcpt", "data", "sent"]
@@ -118,7 +120,7 @@ def outcome_of_error(stage: Stage, error: OSError | SMTPException) -> Outcome:
     """What a failure without a reply, or with a bad one, means at that stage."""
     if isinstance(error, SMTPResponseException):
         return outcome_of_reply(stage, error.code, _answer(error.code, error.message))
-    answer = _one_line(str(error)) or type(error).__name__
+    answer = one_line(str(error))[:_LONGEST_ANSWER] or type(error).__name__
     if stage == "sent":
         return Unknown(answer)
     certificate_is_bad = isinstance(error.__cause__ or error, ssl.SSLCertVerificationError)
@@ -129,11 +131,7 @@ def outcome_of_error(stage: Stage, error: OSError | SMTPException) -> Outcome:
 
 
 def _answer(code: int, text: str) -> str:
-    return _one_line(f"{code} {text}")
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:_LONGEST_ANSWER]
+    return one_line(f"{code} {text}")[:_LONGEST_ANSWER]
 
 
 # Sending ----------------------------------------------------------------------------------------------------------
@@ -230,7 +228,8 @@ class Mailer:
             timeout=None,  # the whole call is bounded
         )
         await self._client.connect()
-        await self._client.ehlo()
+        if self._client.is_ehlo_or_helo_needed:
+            await self._client.ehlo()
 
     async def _say(self, stage: Stage, good: tuple[int, ...], *words: bytes) -> None:
         """Raises SMTPResponseException unless the reply is a good one."""

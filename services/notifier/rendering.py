@@ -5,8 +5,6 @@ another one text. What comes out for each variant of a kind is a skeleton with t
 compiled once, and an email costs no more than its values.
 """
 
-import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -31,6 +29,7 @@ from services.notifier.notices import (
     Rule,
     Scheduled,
 )
+from services.notifier.plain_text import isolated, one_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +149,7 @@ def _deadline_is(notice: Notice) -> Literal["ahead", "the_start", "passed"]:
 
 def _values(notice: Notice, language: str) -> dict[str, str]:
     clock = wall_clock(language, notice.recipient.time_zone)
-    other = one_line(notice.other_name)
+    other = isolated(one_line(notice.other_name))
     return {
         "other": other,
         "summary": _summary(notice, other, language),
@@ -180,7 +179,7 @@ def _detail_values(notice: Notice, language: str, clock: WallClock) -> dict[str,
 
 def _summary(notice: Notice, other: str, language: str) -> str:
     gettext = translations(language).gettext
-    title = one_line(notice.title or "")
+    title = isolated(one_line(notice.title or ""))
     if title:
         return gettext("%(title)s with %(other)s") % {"title": title, "other": other}
     return gettext("Coaching with %(other)s") % {"other": other}
@@ -200,27 +199,11 @@ def _returned(language: str, count: int) -> str:
     }
 
 
-# What people wrote is text and stays where it is put ---------------------------------------------------------------
-
-# Controls, lone surrogates, and the marks that could reorder what stands around them (UAX 9: embeddings, overrides,
-# isolates). Line breaks are dealt with before, as white space.
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-_FIRST_STRONG_ISOLATE, _POP_ISOLATE = "\u2068", "\u2069"
-
-
-def one_line(text: str) -> str:
-    """The text without line breaks and controls; isolated, where it has right-to-left letters (UAX 9)."""
-    line = _UNPRINTABLE.sub("", " ".join(text.split()))
-    if line.isascii() or not any(unicodedata.bidirectional(character) in ("R", "AL") for character in line):
-        return line
-    return f"{_FIRST_STRONG_ISOLATE}{line}{_POP_ISOLATE}"
-
-
 def _reason(notice: Notice) -> list[str]:
     """The lines of the reason, none where there is no reason (R12)."""
     match notice.detail:
         case Rescheduled(reason=str(reason)) | Canceled(reason=str(reason)):
-            return [line for line in map(one_line, reason.splitlines()) if line]
+            return [isolated(line) for line in map(one_line, reason.splitlines()) if line]
         case _:
             return []
 
