@@ -1,0 +1,54 @@
+.DEFAULT_GOAL := help
+.PHONY: help install demo up test lint pins
+
+PYTHONS = python3.13 python3.12 python3.11 python3
+usable = import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
+stamp = .venv/.installed
+images = booking credits notifier ops
+pip = .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile
+compile = build/pins/bin/uv pip compile pyproject.toml --quiet --no-config --universal --python-version 3.11 \
+	--generate-hashes --annotation-style line --custom-compile-command "make pins"
+
+help:  ## What can be made here
+	@sed -nE 's/^([a-z]+):.*  ## (.*)/\1\t\2/p' Makefile | expand -t 10
+
+install: $(stamp)  ## .venv with everything; quick when nothing changed
+	@:
+
+demo: $(stamp)  ## The whole story on real parts: a cancellation, its refund, the emails
+	@.venv/bin/python -m devstack demo
+
+up: $(stamp)  ## The same stack left running, for playing; Ctrl-C stops it
+	@.venv/bin/python -m devstack up
+
+test: $(stamp)  ## Every test that this machine can run
+	.venv/bin/python -m pytest
+
+lint: $(stamp)  ## Style, types, and who may import whom
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+# Pins that still fit pyproject.toml are kept; delete the files first to move to the newest versions.
+pins: .venv/bin/python  ## requirements/*.txt from pyproject.toml
+	@.venv/bin/python -m venv build/pins
+	@build/pins/bin/pip install --quiet --disable-pip-version-check uv==0.13.9
+	@$(compile) --all-extras --output-file requirements/dev.txt
+	@for image in $(images); do \
+		$(compile) --extra $$image --constraint requirements/dev.txt --output-file requirements/$$image.txt || exit 1; \
+	done
+
+$(stamp): .venv/bin/python requirements/dev.txt pyproject.toml
+	@echo "installing what requirements/dev.txt pins into .venv (about 30 s, longer where packages must be downloaded first)"
+	@$(pip) --require-hashes -r requirements/dev.txt \
+		|| { echo "the packages could not be installed, see above; then run: make install" >&2; exit 1; }
+	@$(pip) --no-deps --no-build-isolation --config-settings editable_mode=compat --editable .
+	@touch $@
+
+# A version manager's shim may stand on the PATH for a Python that is not there: only running it tells.
+.venv/bin/python:
+	@for python in $(PYTHONS); do \
+		if $$python -c '$(usable)' 2>/dev/null; then exec $$python -m venv --clear .venv; fi; \
+	done; \
+	echo "no Python 3.11, 3.12 or 3.13 with its venv module runs here: install one, then run: make install" >&2; exit 1

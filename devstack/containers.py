@@ -1,0 +1,133 @@
+"""The same parts from containers: Apache Kafka, PostgreSQL, MailDev. Their data goes when they stop."""
+
+import asyncio
+import secrets
+import shutil
+from collections.abc import Awaitable, Callable
+
+import docker
+from docker.errors import DockerException
+from testcontainers.core.container import DockerContainer
+from testcontainers.core.docker_client import DockerClient
+
+from devstack.broker import broker_answers
+from devstack.mail import mail_answers
+from devstack.mailbox import Mailbox, MailDevMailbox
+from devstack.parts import StackError, free_port, host_and_port, indented_tail, until
+from devstack.postgres import postgres_answers
+
+KAFKA_IMAGE = "apache/kafka:4.3.0"
+POSTGRES_IMAGE = "postgres:18"
+MAILDEV_IMAGE = "maildev/maildev:2.2.1"
+
+
+def docker_answers() -> tuple[bool, str]:
+    """Whether containers can be used on this machine, and if not, why."""
+    if shutil.which("docker") is None:
+        return False, "no docker command on the PATH"
+    try:
+        client = docker.from_env(timeout=5)
+        try:
+            client.ping()
+        finally:
+            client.close()
+    except DockerException as error:
+        return False, f"no Docker engine answers: {error}"
+    return True, ""
+
+
+class ContainerPart:
+    """A part in a container, on ports of this machine that stay the same from start to start."""
+
+    def __init__(
+        self,
+        name: str,
+        address: str,
+        answers: Callable[[str], Awaitable[bool]],
+        container: DockerContainer,
+        *,
+        mailbox: Mailbox | None = None,
+    ) -> None:
+        self.name, self.address, self.container, self.mailbox = name, address, container, mailbox
+        self.note = f"{host_and_port(address)}    container of {container.image}, its data goes when it stops"
+        self._answers = answers
+        self._start: asyncio.Task[DockerContainer] | None = None
+
+    async def start(self) -> None:
+        try:
+            self._start = asyncio.create_task(asyncio.to_thread(self.container.start))
+            await asyncio.shield(self._start)
+        except DockerException as error:
+            raise StackError(f"{self.name}: {error}; do without containers with: make up") from error
+        if not await until(self.healthy, 90, hopeless=self._has_ended):
+            log = b"\n".join(await asyncio.to_thread(self.container.get_logs))
+            await self.stop()
+            tail = indented_tail(log.decode(errors="replace"))
+            raise StackError(f"{self.name} does not answer:\n{tail}\ndo without containers with: make up")
+
+    async def healthy(self) -> bool:
+        return await self._answers(self.address)
+
+    async def stop(self) -> None:
+        if self._start is not None:
+            # Whoever was cancelled while it started leaves a container that is just being made.
+            await asyncio.gather(self._start, return_exceptions=True)
+            await asyncio.to_thread(self.container.stop)
+            self._start = None
+
+    def _has_ended(self) -> bool:
+        self.container.reload()
+        return self.container.status in ("exited", "dead")
+
+
+def postgres_container() -> ContainerPart:
+    """PostgreSQL, with the password for the superuser drawn anew."""
+    port, password = free_port(), secrets.token_hex(16)
+    container = DockerContainer(POSTGRES_IMAGE).with_bind_ports(5432, port)
+    container.with_env("POSTGRES_PASSWORD", password).with_command("postgres -c max_connections=200")
+    url = f"postgresql://postgres:{password}@{_engine_host()}:{port}/postgres"
+    return ContainerPart("postgres", url, postgres_answers, container)
+
+
+def kafka_container() -> ContainerPart:
+    """Apache Kafka: one node, broker and controller; a client must get the address that it connected to."""
+    port = free_port()
+    address = f"{_engine_host()}:{port}"
+    container = DockerContainer(KAFKA_IMAGE).with_bind_ports(9092, port)
+    container.with_envs(
+        KAFKA_NODE_ID="1",
+        KAFKA_PROCESS_ROLES="broker,controller",
+        KAFKA_CONTROLLER_QUORUM_VOTERS="1@localhost:9093",
+        KAFKA_LISTENERS="CLIENTS://:9092,CONTROLLER://:9093,BROKERS://:9094",
+        KAFKA_ADVERTISED_LISTENERS=f"CLIENTS://{address},BROKERS://localhost:9094",
+        KAFKA_LISTENER_SECURITY_PROTOCOL_MAP="CLIENTS:PLAINTEXT,CONTROLLER:PLAINTEXT,BROKERS:PLAINTEXT",
+        KAFKA_CONTROLLER_LISTENER_NAMES="CONTROLLER",
+        # Not by the clients' address: from inside the container it leads nowhere (transactions need it).
+        KAFKA_INTER_BROKER_LISTENER_NAME="BROKERS",
+        KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR="1",
+        KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR="1",
+        KAFKA_TRANSACTION_STATE_LOG_MIN_ISR="1",
+        KAFKA_SHARE_COORDINATOR_STATE_TOPIC_REPLICATION_FACTOR="1",
+        KAFKA_SHARE_COORDINATOR_STATE_TOPIC_MIN_ISR="1",
+        KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS="0",
+        KAFKA_AUTO_CREATE_TOPICS_ENABLE="false",
+    )
+    return ContainerPart("broker", address, broker_answers, container)
+
+
+def maildev_container() -> ContainerPart:
+    """MailDev: SMTP, and a page and a REST interface over what came."""
+    smtp_port, page_port = free_port(), free_port()
+    container = DockerContainer(MAILDEV_IMAGE).with_bind_ports(1025, smtp_port).with_bind_ports(1080, page_port)
+    host = _engine_host()
+    mailbox = MailDevMailbox(f"http://{host}:{page_port}")
+    return ContainerPart("mail", f"smtp://{host}:{smtp_port}", mail_answers, container, mailbox=mailbox)
+
+
+def _engine_host() -> str:
+    """Where published ports are reached: as testcontainers sees it, TESTCONTAINERS_HOST_OVERRIDE included."""
+    client = DockerClient()
+    try:
+        return client.host()
+    finally:
+        client.client.close()
