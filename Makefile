@@ -4,6 +4,8 @@
 PYTHONS = python3.13 python3.12 python3.11 python3
 usable = import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 stamp = .venv/.installed
+# Compiled at once, since the environment may forbid Python to do so later; but for what no service needs.
+unhurried = /(mypy|mypyc|hypothesis|pip|setuptools|pkg_resources|grimp|importlinter|docker|testcontainers|pygments)/
 images = booking credits notifier ops
 pip = .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile
 compile = build/pins/bin/uv pip compile pyproject.toml --quiet --no-config --universal --python-version 3.11 \
@@ -44,6 +46,7 @@ $(stamp): .venv/bin/python requirements/dev.txt pyproject.toml
 	@$(pip) --require-hashes -r requirements/dev.txt \
 		|| { echo "the packages could not be installed, see above; then run: make install" >&2; exit 1; }
 	@$(pip) --no-deps --no-build-isolation --config-settings editable_mode=compat --editable .
+	@.venv/bin/python -m compileall -q -j 0 -x '$(unhurried)' .venv/lib >/dev/null || true # some packages carry files for other Pythons
 	@touch $@
 
 # A version manager's shim may stand on the PATH for a Python that is not there: only running it tells.

@@ -9,7 +9,7 @@ import time
 from importlib import import_module
 from pathlib import Path
 
-from devstack.parts import StackError, shown
+from devstack.parts import StackError, first_error_of_group, shown
 from devstack.processes import stop_leftovers
 from devstack.running import RunningAlreadyError, only_stack
 from devstack.stack import SERVICES, Stack, choose_parts
@@ -56,13 +56,15 @@ async def run(command: str, home: Path, *, containers: bool) -> int:
 
 
 async def bring_up(stack: Stack) -> None:
+    """The workers start while their databases are made: they wait for what is not there yet."""
     await stack.start_parts(lambda part, seconds: say_ready(part.name, seconds, part.note))
     begin = time.monotonic()
-    revisions = await stack.prepare()
-    revisions_text = " · ".join(f"{service} {revision}" for service, revision in revisions.items())
-    say_ready("migrate", time.monotonic() - begin, revisions_text)
-    begin = time.monotonic()
-    await stack.start_workers()
+    with first_error_of_group():
+        async with asyncio.TaskGroup() as group:
+            group.create_task(stack.start_workers())
+            revisions = await stack.prepare()
+            revisions_text = " · ".join(f"{service} {revision}" for service, revision in revisions.items())
+            say_ready("migrate", time.monotonic() - begin, revisions_text)
     say_ready(" ".join(SERVICES), time.monotonic() - begin)
     say(RULE)
 

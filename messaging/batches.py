@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -73,6 +74,10 @@ class Handler(Protocol[M, S, C]):
         """The rejection of a command for what the pipeline itself found: `invalid` or `id_reused`."""
 
 
+class AnswerTooLarge(ValueError):
+    """A record that the broker would refuse, however often it is sent."""
+
+
 @dataclass(frozen=True, slots=True)
 class Poisoned(Generic[M]):
     """A message that cannot be decided or written, and the error that said so."""
@@ -89,6 +94,8 @@ class Turn:
     again: list[Outgoing] = field(default_factory=list)
     forget: list[MessageKey] = field(default_factory=list)
     late: list[tuple[MessageKey, tuple[Outgoing, ...]]] = field(default_factory=list)
+    said: list[tuple[MessageKey, tuple[Outgoing, ...]]] = field(default_factory=list)
+    """All that is answered, in the order of the decisions: a late answer right after what it had to wait for."""
     stateless: list[Outgoing] = field(default_factory=list)
     to_mark: dict[MessageKey, None] = field(default_factory=dict)
     """Ordered, like everything here; a dict for the sake of looking up."""
@@ -96,11 +103,11 @@ class Turn:
     seen: dict[MessageKey, bytes] = field(default_factory=dict)
     left_by_others: list[Outgoing] = field(default_factory=list)
     repeats: int = 0
+    reused: int = 0
 
     def to_publish(self) -> list[Outgoing]:
-        ours = [record for entry in self.entries for record in entry.answers]
-        settled = [record for _, records in self.late for record in records]
-        return [*self.left_by_others, *self.again, *ours, *settled, *self.stateless]
+        ours = [record for _, records in self.said for record in records]
+        return [*self.left_by_others, *self.again, *ours, *self.stateless]
 
 
 class Batch(Generic[M, S, C]):
@@ -134,6 +141,7 @@ class Batch(Generic[M, S, C]):
     async def attempt(self, readings: Sequence[Reading[M] | Poisoned[M]]) -> None:
         """Raises whatever went wrong, classified by `retry.classify`; TooManyDeadLetters when that is what it means."""
         turn = await self._commit(readings)
+        self._count(turn)
         to_publish = turn.to_publish()
         self._reach("before-publish", to_publish)
         if to_publish:
@@ -141,7 +149,6 @@ class Batch(Generic[M, S, C]):
         if turn.to_mark:
             async with self._engine.begin() as connection:
                 await journal.mark_announced(connection, list(turn.to_mark))
-        self._count(turn)
 
     async def _commit(self, readings: Sequence[Reading[M] | Poisoned[M]]) -> Turn:
         try:
@@ -173,7 +180,7 @@ class Batch(Generic[M, S, C]):
         await self._handler.save(connection, state)
         await journal.forget_dead(connection, turn.forget)
         await journal.write(connection, turn.entries)
-        await journal.settle(connection, turn.late)
+        await journal.settle(connection, turn.late, order=[key for key, records in turn.said if records])
         turn.to_mark.update((entry.key, None) for entry in turn.entries if not entry.announced)
         turn.to_mark.update((key, None) for key, _ in turn.late)
         return turn, tally
@@ -187,8 +194,10 @@ class Batch(Generic[M, S, C]):
         else:
             if before is not None:
                 turn.forget.append(key)
+            late_before = len(turn.late)
             entry = self._handle(reading, key, state, turn)
             turn.entries.append(entry)
+            turn.said.extend([(key, entry.answers), *turn.late[late_before:]])
             turn.seen[key] = entry.content_hash
 
     def _handle(self, reading: Reading[M] | Poisoned[M], key: MessageKey, state: S, turn: Turn) -> Entry:
@@ -196,9 +205,7 @@ class Batch(Generic[M, S, C]):
             case Received():
                 return self._decide(reading, key, state, turn)
             case Invalid():
-                answer = self._handler.reject(reading, "invalid", reading.problem)
-                records = compose(self._group, _cause(reading), (answer,))
-                return Entry(key, reading.place, reading.content_hash, None, "rejected", records)
+                return self._reject(reading, key, turn)
             case Unreadable():
                 record = dead_letter(self._group, reading, kind="Unreadable")
                 return Entry(key, reading.place, b"", None, "dead", (record,))
@@ -225,24 +232,37 @@ class Batch(Generic[M, S, C]):
             answers,
         )
 
+    def _reject(self, command: Invalid, key: MessageKey, turn: Turn) -> Entry:
+        try:
+            records = self._rejection(command, "invalid", command.problem)
+        except Exception as error:  # noqa: BLE001 - what cannot even be answered is one message's own failure, too
+            return self._bury(command, key, error, turn)
+        return Entry(key, command.place, command.content_hash, None, "rejected", records)
+
+    def _rejection(
+        self, command: Invalid | Received[M], code: str, problem: str, *, discriminator: str = ""
+    ) -> tuple[Outgoing, ...]:
+        answer = self._handler.reject(command, code, problem)
+        return self._checked(compose(self._group, _cause(command), (answer,), discriminator=discriminator))
+
     def _checked(self, records: tuple[Outgoing, ...]) -> tuple[Outgoing, ...]:
         """A record that the broker would refuse must not get as far as being published: it would be tried for ever."""
         for record in records:
             if record.size_bytes > MOST_RECORD_BYTES:
-                raise ValueError(f"an answer of {record.size_bytes} bytes is larger than a record may be")
+                raise AnswerTooLarge(f"an answer of {record.size_bytes} bytes is larger than a record may be")
         return records
 
-    def _bury(self, received: Received[M], key: MessageKey, error: Exception, turn: Turn) -> Entry:
+    def _bury(self, message: Received[M] | Invalid, key: MessageKey, error: Exception, turn: Turn) -> Entry:
         turn.failed.append(True)
-        letter = Unreadable(received.record, received.place, str(error), received.replayed)
+        letter = Unreadable(message.record, message.place, str(error), message.replayed)
         record = dead_letter(self._group, letter, kind=type(error).__name__)
-        return Entry(key, received.place, received.content_hash, None, "dead", (record,))
+        return Entry(key, message.place, message.content_hash, None, "dead", (record,))
 
     def _take_known(self, reading: Reading[M] | Poisoned[M], before: Known, turn: Turn) -> None:
-        turn.repeats += 1
         if not isinstance(reading, Unreadable) and _content_hash(reading) != before.content_hash:
             self._refuse_reuse(reading, turn)
             return
+        turn.repeats += 1
         if before.key in turn.to_mark:
             return
         if not before.announced:
@@ -253,22 +273,22 @@ class Batch(Generic[M, S, C]):
 
     def _take_repeat(self, reading: Reading[M] | Poisoned[M], content_hash: bytes, turn: Turn) -> None:
         """The second of two within one batch: the answer to the first answers both, unless it says something else."""
-        turn.repeats += 1
         if not isinstance(reading, Unreadable) and _content_hash(reading) != content_hash:
             self._refuse_reuse(reading, turn)
+        else:
+            turn.repeats += 1
 
     def _refuse_reuse(self, reading: Received[M] | Invalid | Poisoned[M], turn: Turn) -> None:
         """Needs no row: whoever reads the record again comes to the same answer, under the same id."""
         message = reading.received if isinstance(reading, Poisoned) else reading
         problem = f"the id {message.envelope.id} came before with other content; send this under an id of its own"
+        letter = Unreadable(message.record, message.place, problem, message.replayed)
+        refusal: tuple[Outgoing, ...] = (dead_letter(self._group, letter, kind="IdReused"),)
         if message.place.topic in self._commands:
-            answer = self._handler.reject(message, "id_reused", problem)
-            turn.stateless.extend(
-                compose(self._group, _cause(message), (answer,), discriminator=message.content_hash.hex())
-            )
-        else:
-            letter = Unreadable(message.record, message.place, problem, message.replayed)
-            turn.stateless.append(dead_letter(self._group, letter, kind="IdReused"))
+            with suppress(AnswerTooLarge):  # then the dead letter has to do
+                refusal = self._rejection(message, "id_reused", problem, discriminator=message.content_hash.hex())
+        turn.reused += 1
+        turn.stateless.extend(refusal)
 
     def _key(self, reading: Reading[M] | Poisoned[M]) -> MessageKey:
         if isinstance(reading, Unreadable):
@@ -296,6 +316,7 @@ class Batch(Generic[M, S, C]):
         for entry in turn.entries:
             MESSAGES.labels(self._group, entry.outcome).inc()
         MESSAGES.labels(self._group, "repeated").inc(turn.repeats)
+        MESSAGES.labels(self._group, "reused").inc(turn.reused)
 
 
 def reading_topic(reading: Reading[M] | Poisoned[M]) -> str:

@@ -11,6 +11,10 @@ from messaging.records import Place, Record
 
 M = TypeVar("M")
 
+# Kafka's INT32 and INT64.
+_LARGEST_PARTITION = 2**31 - 1
+_LARGEST_OFFSET = 2**63 - 1
+
 
 @dataclass(frozen=True, slots=True)
 class Received(Generic[M]):
@@ -111,14 +115,23 @@ class Codec(Generic[M]):
 
 def original_place(record: Record) -> tuple[Place, int]:
     """Place and append time (ms since 1970) by which a replayed record is judged. Raises ValueError without them."""
-    told = {name: value for name, value in record.headers if name.startswith("__dlq.errors.")}
+    told = {name: value or b"" for name, value in record.headers if name.startswith("__dlq.errors.")}
     try:
-        topic, partition, offset, timestamp = (
-            (told[f"__dlq.errors.{field}"] or b"").decode() for field in ("topic", "partition", "offset", "timestamp")
-        )
+        topic = told["__dlq.errors.topic"].decode()
+        partition = _number(told, "partition", most=_LARGEST_PARTITION)
+        offset = _number(told, "offset", most=_LARGEST_OFFSET)
+        timestamp_ms = _number(told, "timestamp", most=_LARGEST_OFFSET)
     except KeyError as error:
         raise ValueError(f"it has no header {error.args[0]}") from None
-    return Place(topic, int(partition), int(offset)), int(timestamp)
+    return Place(topic, partition, offset), timestamp_ms
+
+
+def _number(told: Mapping[str, bytes], field: str, *, most: int) -> int:
+    """Not more than the journal's column holds: a record that it refuses would be tried for ever."""
+    digits = told[f"__dlq.errors.{field}"]
+    if not digits.isdigit() or len(digits) > len(str(most)) or int(digits) > most:
+        raise ValueError(f"its header __dlq.errors.{field} is no number from 0 to {most}")
+    return int(digits)
 
 
 def _read_body(
@@ -132,10 +145,7 @@ def _read_body(
 ) -> Received[M] | Invalid | Unreadable:
     if envelope.type not in input_.messages:
         return Unreadable(record, place, f"{envelope.type!r} is no message of {place.topic}", replayed)
-    try:
-        content_hash = digest(envelope.type, record.key, body)
-    except RecursionError:
-        return Unreadable(record, place, "the value is nested too deeply", replayed)
+    content_hash = digest(envelope.type, record.key, body)
     try:
         message = input_.decode(envelope.type, body)
         _check_key(record.key, input_.key_of(message), input_.key)

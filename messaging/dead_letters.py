@@ -1,13 +1,13 @@
 """The record for the dead-letter topic: the original, whole, and why it is there (R41)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from messaging.codec import Unreadable, original_place
 from messaging.envelope import derive_id
 from messaging.json_text import digest
-from messaging.records import Outgoing, Record
+from messaging.records import Headers, Outgoing, Record
 
 PREFIX: Final = "__dlq.errors."
 MOST_IN_A_ROW: Final = 50
@@ -20,10 +20,10 @@ def dead_letter_topic(group: str, source: str) -> str:
     return f"dlq.{group}.{source}"
 
 
-def dead_letter(group: str, letter: Unreadable, *, kind: str, attempts: int = 1) -> Outgoing:
+def dead_letter(group: str, letter: Unreadable, *, kind: str) -> Outgoing:
     """Names of the added headers as in KIP-1191, values UTF-8 text; the timestamp is the first append, in ms since 1970.
 
-    A letter that was replayed keeps its first place and time; what was said of it before is said anew.
+    A letter that was replayed keeps its first place and time, and one more attempt is counted.
     """
     record, place = letter.record, letter.place
     first_timestamp_ms = original_place(record)[1] if letter.replayed else record.timestamp_ms
@@ -35,11 +35,27 @@ def dead_letter(group: str, letter: Unreadable, *, kind: str, attempts: int = 1)
         "group": group,
         "class": kind,
         "message": letter.problem[:_LONGEST_MESSAGE],
-        "attempts": str(attempts),
+        "attempts": str(_attempts_before(letter) + 1),
     }
-    kept = [(name, value) for name, value in record.headers if not (letter.replayed and name.startswith(PREFIX))]
     added = [(PREFIX + name, text.encode(errors="replace")) for name, text in told.items()]
+    kept = _without(record.headers, [name for name, _ in added]) if letter.replayed else record.headers
     return Outgoing(dead_letter_topic(group, place.topic), record.key, record.value, [*kept, *added])
+
+
+def _attempts_before(letter: Unreadable) -> int:
+    told = dict(letter.record.headers).get(PREFIX + "attempts") or b""
+    return int(told) if letter.replayed and told.isdigit() and len(told) < 10 else 0
+
+
+def _without(headers: Headers, names: Iterable[str]) -> Headers:
+    """`headers` without the last of each name: those are ours; a sender's own of such a name stand before them."""
+    ours, kept = set(names), []
+    for name, value in reversed(headers):
+        if name in ours:
+            ours.remove(name)
+        else:
+            kept.append((name, value))
+    return kept[::-1]
 
 
 def place_id(group: str, record: Record) -> str:

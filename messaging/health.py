@@ -33,7 +33,9 @@ class Health:
 
     @property
     def problems(self) -> Mapping[str, str]:
-        return self._problems
+        """By part, in words. One that was not checked for long may have any."""
+        silence = {} if self.is_alive else {"check": f"was last done {self.alive_seconds_ago():.0f} s ago"}
+        return {**self._problems, **silence}
 
 
 class HealthServer:
@@ -61,8 +63,8 @@ def _handler(health: Health) -> type[BaseHTTPRequestHandler]:
                 case "/live":
                     self._answer_json(health.is_alive, {"checked_seconds_ago": round(health.alive_seconds_ago(), 1)})
                 case "/ready":
-                    ready = health.is_alive and not health.problems
-                    self._answer_json(ready, {"problems": dict(health.problems)})
+                    problems = health.problems
+                    self._answer_json(not problems, {"problems": problems})
                 case "/metrics":
                     self._answer(200, CONTENT_TYPE_LATEST, generate_latest())
                 case _:

@@ -106,10 +106,22 @@ _REMOVE_DEAD = text("""
 """)
 
 _SETTLE = text("""
-    UPDATE journal SET answers = late.answers, announced = false, commit_order = nextval('journal_commit_order_seq')
+    UPDATE journal SET answers = late.answers, announced = false
     FROM unnest(CAST(:message_ids AS uuid[]), CAST(:topics AS text[]), CAST(:answers AS text[]))
          AS late (message_id, topic, answers)
     WHERE journal.message_id = late.message_id AND journal.topic = late.topic
+""")
+
+_ORDER = text("""
+    UPDATE journal SET commit_order = said.commit_order
+    FROM (
+        SELECT message_id, topic, nextval('journal_commit_order_seq') AS commit_order
+        FROM (
+            SELECT * FROM unnest(CAST(:message_ids AS uuid[]), CAST(:topics AS text[]))
+                 WITH ORDINALITY AS said (message_id, topic, place) ORDER BY place
+        ) AS in_order
+    ) AS said
+    WHERE journal.message_id = said.message_id AND journal.topic = said.topic
 """)
 
 _MARK = text("""
@@ -173,11 +185,20 @@ async def forget_dead(connection: AsyncConnection, keys: Sequence[MessageKey]) -
         await connection.execute(_REMOVE_DEAD, _split(keys))
 
 
-async def settle(connection: AsyncConnection, late: Sequence[tuple[MessageKey, tuple[Outgoing, ...]]]) -> None:
-    """Gives messages that were handled without an answer the answer that had to wait (R26)."""
+async def settle(
+    connection: AsyncConnection,
+    late: Sequence[tuple[MessageKey, tuple[Outgoing, ...]]],
+    *,
+    order: Sequence[MessageKey],
+) -> None:
+    """Gives messages that were handled without an answer the answer that had to wait (R26).
+
+    `order`: all that this batch answers, in the order of its decisions, which becomes the commit order.
+    """
     if late:
         answers = [to_text(records) for _, records in late]
         await connection.execute(_SETTLE, {**_split(key for key, _ in late), "answers": answers})
+        await connection.execute(_ORDER, _split(order))
 
 
 async def mark_announced(connection: AsyncConnection, keys: Sequence[MessageKey]) -> None:

@@ -2,12 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from itertools import chain
 from typing import Any, Never
 
 # An integer of more digits than this is beyond the bounds of every field; int() of very many is refused by Python.
 _LONGEST_INTEGER_DIGITS = 24
+# Python's own bound depends on how deep its reader stands on the stack: what is a dead letter must not.
+_DEEPEST_LEVEL = 64
 
 
 class UnreadableJson(ValueError):
@@ -17,7 +20,7 @@ class UnreadableJson(ValueError):
 def parse_object(value: bytes | None) -> Mapping[str, Any]:
     """The JSON object in `value`. Raises UnreadableJson and nothing else.
 
-    Refused beyond the RFC's grammar: duplicate keys, NaN, Infinity, U+0000, lone surrogates, nesting too deep to read.
+    Refused beyond the RFC's grammar: duplicate keys, NaN, Infinity, U+0000, lone surrogates, more than 64 levels.
     Integers of any length are read; the absurdly long ones as Decimal, which no field accepts.
     """
     if value is None:
@@ -32,14 +35,14 @@ def parse_object(value: bytes | None) -> Mapping[str, Any]:
         raise UnreadableJson(f"the value is not JSON: {error.msg} at character {error.pos}") from None
     if not isinstance(parsed, dict):
         raise UnreadableJson("the value is not a JSON object")
-    if b"\\u" in value:
-        _check_text(parsed)
+    if b"\\u" in value or value.count(b"{") + value.count(b"[") > _DEEPEST_LEVEL:
+        _check_parts(parsed)
     return parsed
 
 
 def digest(type_name: str, key: bytes | None, body: Mapping[str, Any]) -> bytes:
     """SHA-256 of a message's content: its type, key and body, the keys of the body in any order."""
-    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), default=str)
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), default=_beyond_bounds)
     shown_key = "-" if key is None else "+" + key.hex()
     return hashlib.sha256(f"{type_name}\n{shown_key}\n{canonical}".encode()).digest()
 
@@ -62,17 +65,30 @@ def _integer(digits: str) -> int | Decimal:
 _DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_integer)
 
 
-def _check_text(parsed: dict[str, Any]) -> None:
-    waiting: list[Any] = [parsed]
-    while waiting:
-        part = waiting.pop()
-        if isinstance(part, dict):
-            waiting.extend(part)
-            waiting.extend(part.values())
-        elif isinstance(part, list):
-            waiting.extend(part)
-        elif isinstance(part, str):
-            if "\0" in part:
-                raise UnreadableJson("the value contains U+0000")
-            if any("\ud800" <= character <= "\udfff" for character in part):
-                raise UnreadableJson("the value contains a lone surrogate")
+def _beyond_bounds(number: Decimal) -> str:
+    """An integer too long for `int`, told apart from a text of the same digits by what no text contains."""
+    return f"\0{number}"
+
+
+def _check_parts(parsed: dict[str, Any]) -> None:
+    containers: list[Any] = [parsed]
+    for _ in range(_DEEPEST_LEVEL):
+        parts = [part for container in containers for part in _parts(container)]
+        for part in parts:
+            if isinstance(part, str):
+                _check_text(part)
+        containers = [part for part in parts if isinstance(part, dict | list)]
+        if not containers:
+            return
+    raise UnreadableJson("the value is nested too deeply")
+
+
+def _parts(container: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return chain(container, container.values()) if isinstance(container, dict) else container
+
+
+def _check_text(part: str) -> None:
+    if "\0" in part:
+        raise UnreadableJson("the value contains U+0000")
+    if any("\ud800" <= character <= "\udfff" for character in part):
+        raise UnreadableJson("the value contains a lone surrogate")

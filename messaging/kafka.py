@@ -41,6 +41,7 @@ _PRODUCE_TIMEOUT_SECONDS = 10
 _POLL_MILLISECONDS = 20
 _PRODUCER_BATCH_BYTES = 700_000
 _ADMIN_TIMEOUT_SECONDS = 10
+_LOOK_TIMEOUT_SECONDS = 5
 
 log = structlog.get_logger(__name__)
 
@@ -124,10 +125,12 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka car
         """Takes a look. Private names of aiokafka 0.14.0, pinned; a test fails when they go."""
         consumer = self._subscriber.consumer
         assert consumer is not None, "vitals are taken between start and stop"
+        broker_answers = await self._broker_answers(consumer)
         await self._look_at_ends(consumer)
         coordinator = consumer._coordinator
         heartbeat = coordinator._heartbeat_task
         return Vitals(
+            broker_answers=broker_answers,
             fetching=not consumer._fetcher._fetch_task.done(),
             coordinating=not coordinator._coordination_task.done(),
             heartbeating=heartbeat is not None and not heartbeat.done(),
@@ -186,17 +189,21 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka car
                 error=type(error).__name__,
             )
 
+    async def _broker_answers(self, consumer: AIOKafkaConsumer) -> bool:
+        try:
+            async with asyncio.timeout(_LOOK_TIMEOUT_SECONDS):
+                await consumer.topics()
+        except (KafkaError, TimeoutError):
+            return False
+        return True
+
     async def _look_at_ends(self, consumer: AIOKafkaConsumer) -> None:
         """The ends as the broker tells them: a fetcher that is stuck would not notice that they move."""
-        partitions = sorted(consumer.assignment())
-        if not partitions:
-            self._ends = {}
-            return
         try:
-            async with asyncio.timeout(_ADMIN_TIMEOUT_SECONDS):
-                self._ends = await consumer.end_offsets(partitions)
+            async with asyncio.timeout(_LOOK_TIMEOUT_SECONDS):
+                self._ends = await consumer.end_offsets(sorted(consumer.assignment()))
         except (KafkaError, TimeoutError):
-            # That the broker is away is said by the readiness check; these ends are then simply old.
+            # Of a partition that is gone, nobody tells the end; that it is gone is told by what is known of topics.
             return
 
     def _waiting(self) -> dict[TopicPartition, int]:

@@ -15,6 +15,8 @@ from messaging.retry import TRIES_OF_UNKNOWN, Failure, classify, waits_seconds
 from messaging.telemetry import BATCH_MESSAGES, BATCH_RETRIES, BATCH_SECONDS
 
 M = TypeVar("M")
+_GOODBYE_SECONDS = 1.0
+
 log = structlog.get_logger(__name__)
 
 
@@ -101,7 +103,15 @@ class Pipeline(Generic[M]):
                 error=f"{type(error).__name__}: {first_line(error)}",
             )
         await asyncio.sleep(seconds)
-        await self._engine.dispose()
+        await self._renew_connections()
+
+    async def _renew_connections(self) -> None:
+        """The connections of before may lead nowhere, and then saying goodbye to them takes for ever."""
+        try:
+            async with asyncio.timeout(_GOODBYE_SECONDS):
+                await self._engine.dispose()
+        except TimeoutError:
+            await self._engine.dispose(close=False)
 
     def _recovered(self) -> None:
         if self._failing_since is not None:

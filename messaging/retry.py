@@ -6,6 +6,7 @@ from enum import Enum, auto
 from typing import Final
 
 from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 FIRST_WAIT_SECONDS: Final = 0.05
 LONGEST_WAIT_SECONDS: Final = 5.0
@@ -44,6 +45,7 @@ _PASSING_CLASSES = (
 _ONE_MESSAGE_CLASSES = (
     "22",  # data exception: out of range, bad encoding
     "23",  # integrity constraint violation
+    "54",  # program limit exceeded: a value too large for its index
 )
 _UNIQUE_VIOLATION, _EXCLUSION_VIOLATION = "23505", "23P01"
 # asyncpg's own errors have no SQLSTATE: these mean that the connection is not what it was.
@@ -52,7 +54,7 @@ _PASSING_NAMES = frozenset({"InterfaceError", "InternalClientError", "Connection
 
 def classify(error: BaseException, *, contended: frozenset[str]) -> Failure:
     """`contended` names the constraints by which the database says that another worker was first."""
-    if isinstance(error, BrokerAway | TransactionTooLong | TimeoutError | OSError):
+    if isinstance(error, BrokerAway | TransactionTooLong | TimeoutError | PoolTimeoutError | OSError):
         return Failure.PASSING
     if not isinstance(error, DBAPIError):
         return Failure.UNKNOWN

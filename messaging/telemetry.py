@@ -6,7 +6,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 MESSAGES: Final = Counter(
     "coaching_messages_total",
-    "Messages handled, by how each ended: handled, rejected, dead, repeated.",
+    "Messages handled, by how each ended: handled, rejected, dead, repeated, reused (an id with other content).",
     ["group", "outcome"],
 )
 ANSWERS: Final = Counter("coaching_answers_published_total", "Records acknowledged by the broker.", ["group"])

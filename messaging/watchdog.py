@@ -16,8 +16,12 @@ MOST_WITHOUT_TOPICS_SECONDS: Final = 12.0
 
 @dataclass(frozen=True, slots=True)
 class Vitals:
-    """What a look at the consumer shows. `waiting` counts, per partition, what the log holds beyond the position."""
+    """What a look at the consumer shows. `waiting` counts, per partition, what the log holds beyond the position.
 
+    While the broker does not answer, a consumer cannot do its work, and that is no fault of its own.
+    """
+
+    broker_answers: bool
     fetching: bool
     coordinating: bool
     heartbeating: bool
@@ -47,13 +51,13 @@ class Diagnosis:
         return self._heartbeat(vitals, now) or self._topics(vitals, now) or self._progress(vitals, now)
 
     def _heartbeat(self, vitals: Vitals, now: float) -> str | None:
-        self._without_heartbeat_since = _since(vitals.heartbeating, self._without_heartbeat_since, now)
+        self._without_heartbeat_since = _since(vitals.heartbeating or not vitals.broker_answers, self._without_heartbeat_since, now)
         return _past(
             self._without_heartbeat_since, now, MOST_WITHOUT_HEARTBEAT_SECONDS, "the consumer sends no heartbeats"
         )
 
     def _topics(self, vitals: Vitals, now: float) -> str | None:
-        self._without_topics_since = _since(vitals.topics_known, self._without_topics_since, now)
+        self._without_topics_since = _since(vitals.topics_known or not vitals.broker_answers, self._without_topics_since, now)
         return _past(
             self._without_topics_since, now, MOST_WITHOUT_TOPICS_SECONDS, "a topic of this worker has no partitions"
         )
@@ -62,7 +66,7 @@ class Diagnosis:
         stuck: dict[str, tuple[int, float]] = {}
         for partition, count in vitals.waiting.items():
             position = vitals.positions.get(partition, -1)
-            if count > 0 and not vitals.batch_running:
+            if count > 0 and vitals.broker_answers and not vitals.batch_running:
                 before = self._stuck_since.get(partition)
                 stuck[partition] = before if before is not None and before[0] == position else (position, now)
         self._stuck_since = stuck
@@ -97,6 +101,8 @@ class Standstill:
             self._ended(f"the event loop stood still for {gap:.1f} s; another worker may hold our partitions")
 
     async def watch(self) -> None:
+        # What the worker took to get here, it spent on starting.
+        self._last_tick = self._monotonic()
         while True:
             self.check()
             self._last_tick = self._monotonic()
