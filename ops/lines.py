@@ -1,0 +1,136 @@
+"""A conversation on the bus as people read it, one line a message."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal, Self
+
+from contracts import booking, credits
+from contracts.booking import (
+    RefundApproved,
+    SessionCanceled,
+    SessionDeclined,
+    SessionRequested,
+    SessionRescheduled,
+    SessionScheduled,
+)
+from contracts.credits import ChargeDeclined, CreditsCharged, CreditsGranted, CreditsRefunded
+from contracts.fields import Message
+from contracts.notifier import EmailFailed, EmailSent
+from ops.conversation import Heard
+
+GATHER_SECONDS: Final = 0.25
+_NAME_WIDTH, _DETAIL_WIDTH, _RIGHT_WIDTH = 19, 27, 8
+
+_VERDICTS: Final = {
+    "in_time": "refundable",
+    "unconfirmed": "refundable, was not confirmed yet",
+    "late": "not refundable",
+    "late_chosen": "not refundable, refund chosen",
+}
+_BAD: Final = (booking.CommandRejected, credits.CommandRejected, SessionDeclined, ChargeDeclined, EmailFailed)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """`right` is the key of what was asked, or how long after that something was heard."""
+
+    arrow: Literal["→", "←"]
+    name: str
+    detail: str
+    right: str
+    bad: bool = False
+
+    @classmethod
+    def asked(cls, command: Message, detail: str, key: str) -> Self:
+        return cls("→", type(command).__name__, detail, f"key {key[:4]}…")
+
+    @classmethod
+    def heard(cls, said: Heard) -> Self:
+        message = said.message
+        return cls("←", type(message).__name__, _detail(message), _elapsed(said.elapsed_ms), isinstance(message, _BAD))
+
+    def __str__(self) -> str:
+        """In columns, unless the detail is too long for its own."""
+        columns = f"{self.detail:<{_DETAIL_WIDTH}}{self.right:>{_RIGHT_WIDTH}}"
+        if f"{self.detail}  " not in columns:
+            columns = f"{self.detail}  {self.right}"
+        return f"{self.arrow} {self.name:<{_NAME_WIDTH}}{columns}"
+
+
+class Transcript:
+    """Writes lines as messages are heard. Emails of one kind that come shortly after each other are one line."""
+
+    def __init__(self, write: Callable[[Line], None]) -> None:
+        """To be used within a running event loop; `flush` at the end."""
+        self._write = write
+        self._emails: list[tuple[Heard, EmailSent]] = []
+        self._flushing: asyncio.TimerHandle | None = None
+
+    def hear(self, said: Heard) -> None:
+        message = said.message
+        if not isinstance(message, EmailSent) or any(email.kind != message.kind for _, email in self._emails):
+            self.flush()
+        if not isinstance(message, EmailSent):
+            self._write(Line.heard(said))
+            return
+        self._emails.append((said, message))
+        if self._flushing is None:
+            self._flushing = asyncio.get_running_loop().call_later(GATHER_SECONDS, self.flush)
+
+    def flush(self) -> None:
+        if self._flushing is not None:
+            self._flushing.cancel()
+            self._flushing = None
+        if self._emails:
+            latest = max(said.elapsed_ms for said, _ in self._emails)
+            self._write(Line("←", EmailSent.__name__, _readers(email for _, email in self._emails), _elapsed(latest)))
+            self._emails.clear()
+
+
+def when(moment: datetime) -> str:
+    """`Wed 25 Nov 2026, 10:00 UTC`, in English whatever the machine speaks. `moment` is in UTC."""
+    day = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[moment.weekday()]
+    month = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")[moment.month - 1]
+    return f"{day} {moment.day} {month} {moment.year}, {moment:%H:%M} UTC"
+
+
+def _detail(message: Message) -> str:
+    match message:
+        case SessionRequested() | SessionScheduled() | SessionRescheduled():
+            return when(message.session.starts_at)
+        case SessionDeclined():
+            return _words(message.why)
+        case SessionCanceled():
+            return _VERDICTS[message.rule]
+        case RefundApproved():
+            return f"by the {message.by.role}" if message.by.role != "support" else "by support"
+        case CreditsGranted() | CreditsRefunded():
+            return f"+{message.credits}  balance {message.balance}"
+        case CreditsCharged():
+            return f"{-message.credits}  balance {message.balance}"
+        case ChargeDeclined():
+            return f"{_words(message.why)}, {message.credits} asked, balance {message.balance}"
+        case EmailSent():
+            return _readers([message])
+        case EmailFailed():
+            return f"to the {message.reader}: {message.why}"
+        case booking.CommandRejected() | credits.CommandRejected():
+            return f"{message.code}: {message.message}"
+        case _:
+            raise TypeError(f"{type(message).__name__} is no answer")
+
+
+def _readers(emails: Iterable[EmailSent]) -> str:
+    about = {f"to the {email.reader}": email.kind == "credits_refunded" for email in emails}
+    readers = ", ".join(sorted(about, reverse=True))  # the coach first
+    return f"{readers}, of the refund" if any(about.values()) else readers
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _elapsed(milliseconds: float) -> str:
+    return f"{milliseconds:.0f} ms" if milliseconds < 999.5 else f"{milliseconds / 1000:.1f} s"
