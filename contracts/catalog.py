@@ -69,5 +69,6 @@ def _sentence(error: ValidationError) -> str:
     first, *others = error.errors(include_url=False, include_context=False, include_input=False)
     field = ".".join(str(part) for part in first["loc"])
     rest = f" ({len(others)} more)" if others else ""
-    said = first["msg"][0].lower() + first["msg"][1:]
+    message = "must be a JSON object" if first["type"] == "model_type" else first["msg"]
+    said = message[0].lower() + message[1:]
     return f"{field}: {said}{rest}" if field else f"{said}{rest}"

@@ -41,7 +41,7 @@ def _id(value: object) -> str:
 
 
 def usable_id(value: object) -> str | None:
-    """Canonical UUID text, or None for what is no id: to answer under an id that may be the very thing that is wrong."""
+    """Canonical UUID text, or None for what is no id: to answer under an id that may be the very thing at fault."""
     try:
         return _id(value)
     except PydanticCustomError:
@@ -71,7 +71,7 @@ def parse_instant(value: object) -> datetime:
 
 def format_instant(moment: datetime) -> str:
     """Writes UTC with milliseconds: `2026-11-25T10:00:00.000Z`. `moment` is aware."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.").rjust(20, "0") + f"{moment.microsecond // 1000:03d}Z"
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def _trimmed(value: object) -> object:
@@ -84,7 +84,8 @@ def _blank_is_absent(value: object) -> object:
 
 @lru_cache(maxsize=1)
 def _time_zones() -> frozenset[str]:
-    return frozenset(available_timezones())
+    # Names that a machine gives to its own clock are no zones that another machine could know.
+    return frozenset(available_timezones() - {"localtime", "Factory"})
 
 
 def _time_zone(value: object) -> str:
@@ -97,9 +98,10 @@ def _locale(value: object) -> object:
     """An unknown locale reads as English; only what is no text at all is refused."""
     if value is None:
         return "en"
-    if isinstance(value, str):
-        return value.strip() if len(value) <= 35 and _LANGUAGE_TAG.fullmatch(value.strip()) else "en"
-    return value
+    if not isinstance(value, str):
+        return value
+    tag = value.strip()
+    return tag if len(tag) <= 35 and _LANGUAGE_TAG.fullmatch(tag) else "en"
 
 
 def _mailbox(value: object) -> str:

@@ -33,7 +33,7 @@ class Topic:
     @property
     def commands(self) -> bool:
         """What breaks its bounds here is answered, since somebody waits for an answer."""
-        return self.name.endswith(".commands")
+        return bool(self.messages) and self.name.endswith(".commands")
 
     def decode(self, message_type: str, body: Mapping[str, Any]) -> Message:
         """Raises InvalidMessage when a field breaks its bounds."""
@@ -166,16 +166,16 @@ def replay_topic(group: Group) -> Topic:
     )
 
 
-def dead_letter_topic(group: Group, source: str) -> Topic:
+def dead_letter_topic(group: Group, source: Topic) -> Topic:
     """`dlq.<group>.<topic>`: the records of `source` that this group could not read or handle."""
     return Topic(
-        f"dlq.{group}.{source}",
+        f"dlq.{group}.{source.name}",
         key="as the original",
         messages=(),
         written_by=group,
         read_by=(),
         retention=_days(30),
-        record_limit_bytes=RECORD_LIMIT_BYTES + DEAD_LETTER_ROOM_BYTES,
+        record_limit_bytes=source.record_limit_bytes + DEAD_LETTER_ROOM_BYTES,
     )
 
 
@@ -184,7 +184,7 @@ def _operators_topics() -> Iterable[Topic]:
         replay = replay_topic(group)
         yield replay
         for topic in (*read_by(group), replay):
-            yield dead_letter_topic(group, topic.name)
+            yield dead_letter_topic(group, topic)
 
 
 TOPICS: Final[tuple[Topic, ...]] = (*CONVERSATION, *_operators_topics())

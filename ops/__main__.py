@@ -1,6 +1,5 @@
 """`coaching`: the operator's command line. Exit codes: 0 done, 1 answered with no, 2 bad usage, 3 no answer in time."""
 
-import logging
 import sys
 from collections.abc import Sequence
 
@@ -8,6 +7,7 @@ from cyclopts import App, CycloptsError, MissingArgumentError
 
 from ops.cli import send, topics
 from ops.cli.terminal import complain, help_console, plain
+from ops.client import quieten
 from ops.errors import Exit, OpsError
 
 _HELP = """Coaching sessions, from the operator's side of the bus.
@@ -18,8 +18,7 @@ Exit codes: 0 done, 1 answered with no, 2 bad usage, 3 no answer in time.
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """`arguments` None: those of the process."""
-    # What aiokafka logs while it tries again is told once, at the end, in our own words.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL + 1)
+    quieten()
     try:
         return int(_app()(arguments, exit_on_error=False, print_error=False, result_action="return_value") or Exit.DONE)
     except CycloptsError as error:

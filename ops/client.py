@@ -1,9 +1,10 @@
 """An upstream system: publishes records, and follows what comes of a command. One of two files here on aiokafka."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Iterable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
@@ -39,10 +40,22 @@ TIMEOUT_SECONDS: Final = 30.0
 QUIET_SECONDS: Final = 1.0
 _POLL_MILLISECONDS = 50
 _REQUEST_TIMEOUT_SECONDS = 10
+_STOP_SECONDS = 2
 # Above the limit of every topic: the broker says what is too large, not the client.
 _LARGEST_RECORD_BYTES = 4 * 1024 * 1024
 _ASKED = (BOOKING_COMMANDS, CREDITS_COMMANDS)
 _FOLLOWED = (BOOKING_EVENTS, BOOKING_REPLIES, CREDITS_EVENTS, CREDITS_REPLIES, NOTIFIER_EVENTS)
+
+
+def quieten() -> None:
+    """Keeps aiokafka's log to itself, for those who print: what matters of it comes as an error, in one sentence."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL + 1)
+    # Of a batch that failed it leaves a future behind that nobody could have asked; asyncio complains about that.
+    logging.getLogger("asyncio").addFilter(_is_not_of_kafka)
+
+
+def _is_not_of_kafka(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], KafkaError))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +105,7 @@ class Client:
         async with AsyncExitStack() as stack:
             try:
                 for part in (self._producer, self._consumer):
-                    stack.push_async_callback(part.stop)
+                    stack.push_async_callback(_stop, part)
                     await part.start()
                 for topic in _ASKED:
                     await self._producer.partitions_for(topic.name)
@@ -243,6 +256,16 @@ def _consumer(bootstrap_servers: str) -> AIOKafkaConsumer:
         consumer_timeout_ms=_POLL_MILLISECONDS,
         request_timeout_ms=_REQUEST_TIMEOUT_SECONDS * 1000,
     )
+
+
+async def _stop(part: AIOKafkaProducer | AIOKafkaConsumer) -> None:
+    """In a task of its own: aiokafka's stop may end as if it had been cancelled, when the broker is gone."""
+    stopping = asyncio.create_task(part.stop())
+    await asyncio.wait({stopping}, timeout=_STOP_SECONDS)
+    stopping.cancel()
+    # With the broker gone there is nobody to take leave of, and who published has been told already.
+    with suppress(KafkaError, asyncio.CancelledError):
+        await stopping
 
 
 def _hear(record: ConsumerRecord, conversation: Conversation, began: float) -> Heard | None:

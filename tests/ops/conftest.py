@@ -1,0 +1,78 @@
+"""A broker without topics: the development broker, and Apache Kafka in a container where a test asks for both."""
+
+import logging
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+
+from devstack.broker import DevelopmentBroker
+from devstack.containers import kafka_container
+from devstack.parts import Part, until
+from ops import topics
+from ops.client import Client
+from tests.ops.answerer import Answerer, open_answerer
+
+BOTH_KINDS = [
+    pytest.param("embedded", id="development-broker"),
+    pytest.param("container", id="apache-kafka", marks=pytest.mark.containers),
+]
+
+
+@pytest.fixture(scope="session", params=BOTH_KINDS)
+async def any_broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Part]:
+    home = tmp_path_factory.mktemp("any-broker")
+    part: Part = kafka_container() if request.param == "container" else DevelopmentBroker(home)
+    await part.start()
+    yield part
+    await part.stop()
+
+
+@pytest.fixture
+async def empty_cluster(any_broker: Part) -> str:
+    """The address of a cluster that has no topics of ours."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=any_broker.address)
+    await admin.start()
+
+    async def ours() -> list[str]:
+        return [name for name in await admin.list_topics() if not name.startswith("__")]
+
+    async def none_left() -> bool:
+        return not await ours()
+
+    try:
+        if names := await ours():
+            await admin.delete_topics(names)
+            assert await until(none_left, 30)
+    finally:
+        await admin.close()
+    return any_broker.address
+
+
+@pytest.fixture(scope="session")
+async def bus(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """The address of a development broker with all topics, for the whole run: tests tell themselves apart by ids."""
+    broker = DevelopmentBroker(tmp_path_factory.mktemp("bus"))
+    await broker.start()
+    await topics.apply(broker.address, replication=1)
+    yield broker.address
+    await broker.stop()
+
+
+@pytest.fixture
+async def answerer(bus: str) -> AsyncIterator[Answerer]:
+    async with open_answerer(bus) as one:
+        yield one
+
+
+@pytest.fixture
+async def client(bus: str) -> AsyncIterator[Client]:
+    async with Client(bus, timeout_seconds=10) as one:
+        yield one
+
+
+@pytest.fixture(autouse=True)
+def loud_again() -> Iterator[None]:
+    """The command line keeps aiokafka quiet for the rest of its process; here, others follow."""
+    yield
+    logging.getLogger("aiokafka").setLevel(logging.NOTSET)
