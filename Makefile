@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test lint pins
+.PHONY: help install demo up test test-long mutants lint pins
 
 PYTHONS = python3.13 python3.12 python3.11 python3
 usable = import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
@@ -12,7 +12,7 @@ compile = build/pins/bin/uv pip compile pyproject.toml --quiet --no-config --uni
 	--generate-hashes --annotation-style line --custom-compile-command "make pins"
 
 help:  ## What can be made here
-	@sed -nE 's/^([a-z]+):.*  ## (.*)/\1\t\2/p' Makefile | expand -t 10
+	@sed -nE 's/^([a-z-]+):.*  ## (.*)/\1\t\2/p' Makefile | expand -t 10
 
 install: $(stamp)  ## .venv with everything; quick when nothing changed
 	@:
@@ -25,6 +25,12 @@ up: $(stamp)  ## The same stack left running, for playing; Ctrl-C stops it
 
 test: $(stamp)  ## Every test that this machine can run
 	.venv/bin/python -m pytest
+
+test-long: $(stamp)  ## The same with 10,000 examples for each property (an hour or so)
+	HYPOTHESIS_PROFILE=long .venv/bin/python -m pytest
+
+mutants: $(stamp)  ## Each rule made wrong, one line at a time: the tests must notice
+	@.venv/bin/python -m tests.mutants
 
 lint: $(stamp)  ## Style, types, and who may import whom
 	.venv/bin/ruff check

@@ -1,7 +1,7 @@
 """What the credits hop costs beside a one-message-a-transaction handler: `python -m benchmarks.credits_hop`.
 
-Both read the same full `booking.events` from one Apache Kafka and write to one PostgreSQL (fsync on), in turns, a worker
-process each. A rate is counted by the broker's clock, from the first answer appended to the last.
+Both read the same full `booking.events` from one Apache Kafka and write to one PostgreSQL (fsync on), in turns,
+a worker process each. A rate is counted by the broker's clock, from the first answer appended to the last.
 """
 
 import argparse

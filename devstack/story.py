@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import asyncpg
 
@@ -12,7 +13,7 @@ from contracts.credits import GrantCredits
 from contracts.fields import Message
 from contracts.people import Actor, Person
 from devstack.mailbox import Mail
-from devstack.parts import StackError, until
+from devstack.parts import StackError, shown, until
 from devstack.stack import Stack
 from ops.client import Client
 from ops.lines import Line, Transcript, when
@@ -160,7 +161,8 @@ async def _show_emails(stack: Stack, cast: Cast) -> None:
     for mail in mails:
         print(f"  {mail.recipients[0].split('-')[0]:<4} {mail.subject}")
     print(_RULE)
-    print(f"read them in {mailbox.location}; leave everything running with: make up")
+    where = mailbox.location if "://" in mailbox.location else shown(Path(mailbox.location))
+    print(f"read them in {where}; leave everything running with: make up")
 
 
 async def _fetch(url: str, query: str, *arguments: object) -> list[asyncpg.Record]:
