@@ -113,11 +113,14 @@ class SessionDeclined(Message):
 
 
 class SessionRescheduled(Message):
+    """`previous_refundable_until` is the deadline that decided whether a client could still move it (R3, R16)."""
+
     session: Session
     by: Actor
     reason: Note = None
     previous_starts_at: Instant
     previous_ends_at: Instant
+    previous_refundable_until: Instant | None = None
     requested_at: Instant
     notice_seconds: float
 

@@ -48,7 +48,7 @@ def _compose_one(group: str, cause: Cause, answer: Answer, ordinal: str, discrim
         causation_id=cause.message_id,
         traceparent=cause.traceparent,
     )
-    time = cause.at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{cause.at.microsecond // 1000:03d}Z"
+    time = cause.at.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
     headers = write_headers(envelope, source=f"/{group}", subject=answer.key, time=time)
     return Outgoing(answer.topic, answer.key.encode(), answer.body, headers)
 

@@ -111,7 +111,7 @@ class Turn:
 
 
 class Batch(Generic[M, S, C]):
-    """Takes the readings of a batch to a committed transaction and published answers. One attempt: whoever calls, retries.
+    """Takes the readings of a batch to a committed transaction and published answers. Whoever calls, retries.
 
     `budget_seconds` bounds the transaction; it is below the database's own bound, which is below the rebalance's.
     """

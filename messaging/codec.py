@@ -31,7 +31,7 @@ class Received(Generic[M]):
 
 @dataclass(frozen=True, slots=True)
 class Invalid:
-    """A command that can be answered but not decided. `problem` names the field; `key` is the id in its body, if any."""
+    """A command that can be answered, not decided. `problem` names the field; `key` is the id in its body, if any."""
 
     record: Record
     place: Place

@@ -1,4 +1,4 @@
-"""How a service talks to its own PostgreSQL: one engine with nested time limits, and migrations safe to run by two at once."""
+"""How a service talks to its own PostgreSQL: an engine with nested time limits, migrations that two may run at once."""
 
 from pathlib import Path
 from typing import Final
@@ -8,21 +8,24 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-# Longer than a batch may take, shorter than a rebalance: a frozen worker must not block its successor (delivery, rule 8).
+# Longer than a batch may take, shorter than a rebalance: a frozen worker must not block its successor.
 TRANSACTION_TIMEOUT_SECONDS: Final = 8
 LOCK_TIMEOUT_SECONDS: Final = 6
 _CONNECT_TIMEOUT_SECONDS = 5
 _MIGRATION_LOCK = 0x636F616368
+_URL_SENTENCE = "must be postgresql://user:password@host:port/database"
 
 
 def parse_database_url(value: str) -> URL:
     """`postgresql://user:password@host:port/database`. Raises ValueError with a sentence when it is not that."""
     try:
         url = make_url(value)
-    except ArgumentError:
-        raise ValueError("must be postgresql://user:password@host:port/database") from None
+    except (ArgumentError, ValueError):  # the latter for a port that is no number
+        raise ValueError(_URL_SENTENCE) from None
     if url.drivername not in ("postgresql", "postgres") or not url.database or not url.host:
-        raise ValueError("must be postgresql://user:password@host:port/database")
+        raise ValueError(_URL_SENTENCE)
+    if url.port is not None and not 0 < url.port < 65536:
+        raise ValueError(_URL_SENTENCE)
     return url.set(drivername="postgresql+asyncpg")
 
 
@@ -43,6 +46,8 @@ def create_engine(url: URL, *, application_name: str) -> AsyncEngine:
             "server_settings": {
                 "application_name": application_name,
                 "timezone": "UTC",
+                # A plan kept from when the tables were small would scan them for as long as the connection lives.
+                "plan_cache_mode": "force_custom_plan",
                 **{name: str(value) for name, value in milliseconds.items()},
             },
         },

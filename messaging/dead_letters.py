@@ -21,7 +21,7 @@ def dead_letter_topic(group: str, source: str) -> str:
 
 
 def dead_letter(group: str, letter: Unreadable, *, kind: str) -> Outgoing:
-    """Names of the added headers as in KIP-1191, values UTF-8 text; the timestamp is the first append, in ms since 1970.
+    """Names of the added headers as in KIP-1191, values UTF-8 text; the timestamp is the first append, in ms.
 
     A letter that was replayed keeps its first place and time, and one more attempt is counted.
     """
@@ -64,13 +64,13 @@ def place_id(group: str, record: Record) -> str:
     return derive_id(group, str(record.place), content.hex())
 
 
-class TooManyDeadLetters(Exception):  # noqa: N818 - says what the operator should conclude
+class TooManyDeadLetters(Exception):
     """So many messages fail that it is the deployment that is bad, not the data."""
 
 
 @dataclass(frozen=True, slots=True)
 class FailureTally:
-    """How the latest decisions ended. What could not be read, and what was rejected, never counts (delivery, rule 5)."""
+    """How the latest decisions ended. What could not be read, and what was rejected, never counts."""
 
     in_a_row: int = 0
     latest: tuple[bool, ...] = ()

@@ -1,4 +1,4 @@
-"""`/live`, `/ready` and `/metrics`, answered by a thread of its own: it speaks even while the event loop stands still."""
+"""`/live`, `/ready` and `/metrics`, answered by a thread of its own: it speaks even while the event loop does not."""
 
 import json
 import threading

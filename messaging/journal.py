@@ -161,7 +161,7 @@ async def unannounced(connection: AsyncConnection, state_keys: Sequence[str]) ->
 
 
 async def write(connection: AsyncConnection, entries: Sequence[Entry]) -> None:
-    """One row a message. A unique violation means that another worker was first: a passing failure (delivery, rule 3)."""
+    """One row a message. A unique violation means that another worker was first: a passing failure."""
     if not entries:
         return
     await connection.execute(

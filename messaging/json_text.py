@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from itertools import chain
@@ -11,6 +12,7 @@ from typing import Any, Never
 _LONGEST_INTEGER_DIGITS = 24
 # Python's own bound depends on how deep its reader stands on the stack: what is a dead letter must not.
 _DEEPEST_LEVEL = 64
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class UnreadableJson(ValueError):
@@ -90,5 +92,5 @@ def _parts(container: dict[str, Any] | list[Any]) -> Iterable[Any]:
 def _check_text(part: str) -> None:
     if "\0" in part:
         raise UnreadableJson("the value contains U+0000")
-    if any("\ud800" <= character <= "\udfff" for character in part):
+    if _SURROGATE.search(part):
         raise UnreadableJson("the value contains a lone surrogate")

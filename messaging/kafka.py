@@ -111,7 +111,11 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka car
 
     async def stop(self) -> None:
         """Polls no more, finishes the batch under way, leaves the group."""
-        await self._broker.stop()
+        stopping = asyncio.ensure_future(self._broker.stop())
+        await asyncio.wait({stopping})
+        # aiokafka cancels itself when it stops while the broker is away: that is no cancellation of ours.
+        if not stopping.cancelled():
+            stopping.result()
 
     @property
     def owns_partitions(self) -> bool:
@@ -141,7 +145,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka car
             waiting={str(partition): count for partition, count in self._waiting().items()},
         )
 
-    async def on_partitions_revoked(self, revoked: list[TopicPartition]) -> None:
+    async def on_partitions_revoked(self, _revoked: list[TopicPartition]) -> None:
         """Heartbeats go on while this waits for the running batch; the rejoin waits for this (delivery, rule 7)."""
         self._assigned = False
         try:
@@ -245,7 +249,7 @@ async def _raw_decoder(_: Any) -> bytes:
 
 
 class Publisher:
-    """Publishes records in their order, partition by partition, each producer batch after the one before is acknowledged."""
+    """Publishes records in their order: of a partition, each producer batch after the one before is acknowledged."""
 
     def __init__(self, bootstrap_servers: str, client_id: str, *, check_standstill: Callable[[], None]) -> None:
         self._check_standstill = check_standstill

@@ -1,4 +1,4 @@
-"""A batch again and again until it is done, or until the worker must end. Nothing is ever skipped (delivery, rule 3)."""
+"""A batch again and again until it is done, or until the worker must end. Nothing is ever skipped."""
 
 import asyncio
 import time

@@ -24,11 +24,11 @@ class Failure(Enum):
     """Three tries, then the process ends. Never skip."""
 
 
-class BrokerAway(Exception):  # noqa: N818 - says what the operator should conclude
+class BrokerAway(Exception):
     """The broker did not acknowledge in time. Passing."""
 
 
-class TransactionTooLong(Exception):  # noqa: N818 - says what the operator should conclude
+class TransactionTooLong(Exception):
     """The batch did not commit within its budget; whether it did will be seen in the journal. Passing."""
 
 

@@ -51,13 +51,17 @@ class Diagnosis:
         return self._heartbeat(vitals, now) or self._topics(vitals, now) or self._progress(vitals, now)
 
     def _heartbeat(self, vitals: Vitals, now: float) -> str | None:
-        self._without_heartbeat_since = _since(vitals.heartbeating or not vitals.broker_answers, self._without_heartbeat_since, now)
+        self._without_heartbeat_since = _since(
+            vitals.heartbeating or not vitals.broker_answers, self._without_heartbeat_since, now
+        )
         return _past(
             self._without_heartbeat_since, now, MOST_WITHOUT_HEARTBEAT_SECONDS, "the consumer sends no heartbeats"
         )
 
     def _topics(self, vitals: Vitals, now: float) -> str | None:
-        self._without_topics_since = _since(vitals.topics_known or not vitals.broker_answers, self._without_topics_since, now)
+        self._without_topics_since = _since(
+            vitals.topics_known or not vitals.broker_answers, self._without_topics_since, now
+        )
         return _past(
             self._without_topics_since, now, MOST_WITHOUT_TOPICS_SECONDS, "a topic of this worker has no partitions"
         )

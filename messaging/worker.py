@@ -55,14 +55,14 @@ class WorkerSettings:
     health_port: int
     fault: Fault | None
     dead_letter_limit: bool = True
-    max_records: int = 500
+    max_records: int = 1000
 
 
 class Companion(Protocol):
     """Work beside the consumer: the notifier's deliverer. It begins and ends with the worker."""
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Works until `stopping` is set, then finishes what it has begun. An exception that leaves it ends the worker."""
+        """Works until `stopping` is set, then finishes what it has begun. An exception of its own ends the worker."""
 
     async def problem(self) -> str | None:
         """What keeps it from working, in words; None when nothing does."""

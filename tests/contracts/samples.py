@@ -61,6 +61,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "reason": "A cold",
         "previous_starts_at": "2026-11-24T10:00:00.000Z",
         "previous_ends_at": "2026-11-24T11:00:00.000Z",
+        "previous_refundable_until": "2026-11-23T10:00:00.000Z",
         "requested_at": "2026-11-22T10:00:00.000Z",
         "notice_seconds": 172800.0,
     },

@@ -23,7 +23,7 @@ FIELDS = {
     "booking.SessionScheduled.v1": "session",
     "booking.SessionDeclined.v1": "session why",
     "booking.SessionRescheduled.v1": (
-        "session by reason? previous_starts_at previous_ends_at requested_at notice_seconds"
+        "session by reason? previous_starts_at previous_ends_at previous_refundable_until? requested_at notice_seconds"
     ),
     "booking.SessionCanceled.v1": (
         "session previous_status by reason? canceled_at notice_seconds refundable refund rule"

@@ -1,0 +1,55 @@
+"""A wire between a service and its database that can be made to swallow what goes over it."""
+
+import asyncio
+from asyncio import StreamReader, StreamWriter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from sqlalchemy.engine import URL
+
+
+class Wire:
+    """Passes bytes on. While `dead`, they vanish, in both directions, and nobody is told: no reset, no end."""
+
+    def __init__(self, target: URL) -> None:
+        self._target = target
+        self.dead = False
+        self.port = 0
+        self._ends: list[StreamWriter] = []
+
+    @property
+    def url(self) -> URL:
+        return self._target.set(host="127.0.0.1", port=self.port)
+
+    async def serve(self, reader: StreamReader, writer: StreamWriter) -> None:
+        other_reader, other_writer = await asyncio.open_connection(self._target.host, self._target.port)
+        self._ends += [writer, other_writer]
+        await asyncio.gather(self._pass_on(reader, other_writer), self._pass_on(other_reader, writer))
+
+    async def _pass_on(self, source: StreamReader, target: StreamWriter) -> None:
+        with suppress(OSError):
+            while octets := await source.read(65536):
+                if not self.dead:
+                    target.write(octets)
+                    await target.drain()
+        if not self.dead:
+            target.close()
+
+    async def cut(self) -> None:
+        for end in self._ends:
+            end.close()
+        for end in self._ends:
+            with suppress(OSError):
+                await end.wait_closed()
+
+
+@asynccontextmanager
+async def wire(target: URL, port: int = 0) -> AsyncIterator[Wire]:
+    wire = Wire(target)
+    server = await asyncio.start_server(wire.serve, "127.0.0.1", port)
+    wire.port = server.sockets[0].getsockname()[1]
+    try:
+        yield wire
+    finally:
+        server.close()
+        await wire.cut()

@@ -1,0 +1,276 @@
+"""Records in from a real broker: what is read, when offsets are committed, who owns what as workers come and go."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+
+from devstack.parts import until
+from messaging import kafka
+from messaging.exits import ExitCode
+from messaging.kafka import Publisher, partition_of
+from messaging.records import Headers, Outgoing, Record
+from tests.messaging.kafka_bench import (
+    PARTITIONS,
+    Process,
+    committed,
+    consuming,
+    new_consumer,
+    new_topic,
+    numbered,
+    on_apache_kafka,
+    reached,
+)
+from tests.messaging.poison import poison
+
+
+def content(record: Record) -> tuple[bytes | None, bytes | None, Headers]:
+    return record.key, record.value, tuple(record.headers)
+
+
+async def test_a_batch_is_read_with_its_places_bytes_and_the_brokers_time(
+    broker: str, publisher: Publisher, topic: str, group: str
+) -> None:
+    process = Process()
+    # A header given twice is kept once by the development broker.
+    poisoned = [told for name, (told, _) in poison().items() if name != "header given twice"]
+    await publisher.publish([Outgoing(topic, one.key, one.value, one.headers) for one in poisoned])
+    async with consuming(broker, group, topic, process):
+        await reached(lambda: len(process.done) == len(poisoned))
+    assert [content(one) for one in process.done] == [content(one) for one in poisoned]
+    assert all(one.append_time and one.place.topic == topic for one in process.done)
+    assert [one.place.offset for one in process.done] == list(range(len(poisoned)))
+
+
+async def test_the_producers_own_time_is_told_from_the_brokers(
+    broker: str, admin: AIOKafkaAdminClient, publisher: Publisher, group: str
+) -> None:
+    by_producer = await new_topic(admin, message_timestamp_type="CreateTime")
+    process = Process()
+    await publisher.publish(numbered(by_producer, 1))
+    async with consuming(broker, group, by_producer, process):
+        await reached(lambda: process.done)
+    assert not process.done[0].append_time
+
+
+@pytest.mark.parametrize("codec", [None, "gzip", "lz4", "snappy", "zstd"])
+async def test_records_are_read_in_every_codec(broker: str, topic: str, group: str, codec: str | None) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=broker, compression_type=codec)
+    await producer.start()
+    await producer.send_and_wait(topic, b"squeezed " * 100, key=b"k")
+    await producer.stop()
+    process = Process()
+    async with consuming(broker, group, topic, process):
+        await reached(lambda: process.done)
+    assert process.done[0].value == b"squeezed " * 100
+
+
+async def test_offsets_are_committed_past_a_batch_once_it_is_done_and_never_before(
+    broker: str, admin: AIOKafkaAdminClient, publisher: Publisher, topic: str, group: str
+) -> None:
+    process = Process(held=True)
+    records = numbered(topic, 30, keys=9)
+    await publisher.publish(records)
+    async with consuming(broker, group, topic, process):
+        await reached(lambda: process.begun)
+        assert await committed(admin, group) == {}
+        process.may_go_on.set()
+        await reached(lambda: len(process.done) == 30)
+    ends = [sum(partition_of(one.key, PARTITIONS) == partition for one in records) for partition in range(PARTITIONS)]
+    assert await committed(admin, group) == dict(enumerate(ends))
+
+
+async def test_who_takes_over_begins_after_the_last_batch_that_was_done(
+    broker: str, publisher: Publisher, topic: str, group: str
+) -> None:
+    first, second = Process(), Process()
+    await publisher.publish(numbered(topic, 5))
+    async with consuming(broker, group, topic, first):
+        await reached(lambda: len(first.done) == 5)
+    await publisher.publish([Outgoing(topic, b"0", b"next", [])])
+    async with consuming(broker, group, topic, second):
+        await reached(lambda: second.done)
+    assert [one.value for one in second.done] == [b"next"]
+
+
+async def test_a_stop_in_the_middle_of_a_batch_finishes_it_and_leaves_the_group(
+    broker: str, admin: AIOKafkaAdminClient, publisher: Publisher, topic: str, group: str
+) -> None:
+    process = Process(held=True)
+    await publisher.publish(numbered(topic, 5))
+    consumer = new_consumer(broker, group, topic, process)
+    await consumer.start()
+    await reached(lambda: process.begun)
+    stopping = asyncio.create_task(consumer.stop())
+    await publisher.publish(numbered(topic, 5))
+    assert not stopping.done()
+    process.may_go_on.set()
+    await stopping
+
+    assert process.begun == 1
+    assert sum((await committed(admin, group)).values()) == len(process.done)
+    # Nobody waits for its session to end: the next one has the partitions at once.
+    successor = Process()
+    async with consuming(broker, group, topic, successor) as next_one, asyncio.timeout(kafka.SESSION_TIMEOUT_SECONDS):
+        await reached(lambda: next_one.owns_partitions)
+
+
+@on_apache_kafka
+async def test_partitions_are_given_up_only_after_the_batch_under_way(
+    broker: str, publisher: Publisher, topic: str, group: str
+) -> None:
+    busy, other = Process(held=True), Process()
+    await publisher.publish(numbered(topic, 30, keys=9))
+    second = new_consumer(broker, group, topic, other)
+    async with consuming(broker, group, topic, busy) as first:
+        await reached(lambda: busy.begun)
+        joining = asyncio.create_task(second.start())
+        await reached(lambda: not first.owns_partitions)
+        assert not joining.done()
+        assert not second.owns_partitions
+        busy.may_go_on.set()
+        await joining
+        await reached(lambda: first.owns_partitions and second.owns_partitions)
+        await reached(lambda: len(busy.done) + len(other.done) == 30)
+    await second.stop()
+    places = [one.place for one in (*busy.done, *other.done)]
+    assert len(set(places)) == 30
+
+
+@pytest.fixture
+def left(monkeypatch: pytest.MonkeyPatch) -> list[tuple[ExitCode, str]]:
+    told: list[tuple[ExitCode, str]] = []
+    monkeypatch.setattr(kafka, "leave", lambda code, sentence: told.append((code, sentence)))
+    return told
+
+
+@on_apache_kafka
+async def test_a_batch_that_runs_on_after_its_partitions_are_wanted_ends_the_process(
+    broker: str,
+    publisher: Publisher,
+    topic: str,
+    group: str,
+    left: list[tuple[ExitCode, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(kafka, "REVOKE_WAIT_SECONDS", 0.1)
+    busy = Process(held=True)
+    await publisher.publish(numbered(topic, 3))
+    second = new_consumer(broker, group, topic, Process())
+    async with consuming(broker, group, topic, busy):
+        await reached(lambda: busy.begun)
+        joining = asyncio.create_task(second.start())
+        await reached(lambda: left)
+        busy.may_go_on.set()
+        await joining
+    await second.stop()
+    assert left[0] == (ExitCode.REVOKE_TOO_LONG, "a batch ran on for 0.1 s after its partitions were revoked")
+
+
+async def test_an_exception_out_of_a_batch_ends_the_process_and_commits_nothing(
+    broker: str,
+    admin: AIOKafkaAdminClient,
+    publisher: Publisher,
+    topic: str,
+    group: str,
+    left: list[tuple[ExitCode, str]],
+) -> None:
+    async def fail(_: Sequence[Record]) -> None:
+        raise KeyError("nobody foresaw this\nDETAIL: somebody's name")
+
+    await publisher.publish(numbered(topic, 3))
+    async with consuming(broker, group, topic, fail):
+        await reached(lambda: left)
+    code, sentence = left[0]
+    assert code is ExitCode.UNKNOWN_FAILURE
+    assert "KeyError" in sentence
+    assert await committed(admin, group) == {}
+
+
+async def test_a_consumer_that_works_looks_well(broker: str, publisher: Publisher, topic: str, group: str) -> None:
+    """Every private name of aiokafka that the watchdog reads is read here: this fails when one goes."""
+    process = Process(held=True)
+    async with consuming(broker, group, topic, process) as consumer:
+        await reached(lambda: consumer.owns_partitions)
+        await publisher.publish(numbered(topic, 4))
+        await reached(lambda: process.begun)
+        await publisher.publish(numbered(topic, 5))
+        vitals = await consumer.vitals()
+        assert vitals.batch_running
+        assert consumer.lag() == sum(vitals.waiting.values()) >= 5
+        process.may_go_on.set()
+        await reached(lambda: len(process.done) == 9)
+
+        vitals = await consumer.vitals()
+        assert (vitals.fetching, vitals.coordinating, vitals.heartbeating, vitals.polling) == (True,) * 4
+        assert vitals.topics_known
+        assert len(vitals.positions) == PARTITIONS
+        assert sorted(vitals.positions.values()) == [0, 0, 9]
+        assert consumer.lag() == 0
+
+
+@pytest.mark.parametrize("dead", ["fetching", "coordinating", "heartbeating", "polling"])
+async def test_a_consumer_that_lives_without_consuming_does_not_look_well(
+    broker: str, topic: str, group: str, dead: str
+) -> None:
+    async with consuming(broker, group, topic, Process()) as consumer:
+        await reached(lambda: consumer.owns_partitions)
+        inner = consumer._subscriber.consumer
+        assert inner is not None
+        tasks = {
+            "fetching": [inner._fetcher._fetch_task],
+            "coordinating": [inner._coordinator._coordination_task],
+            "heartbeating": [inner._coordinator._heartbeat_task],
+            "polling": list(consumer._subscriber.tasks),
+        }[dead]
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        vitals = await consumer.vitals()
+        assert not getattr(vitals, dead)
+
+
+@on_apache_kafka
+async def test_a_topic_that_was_deleted_does_not_look_well(
+    broker: str, admin: AIOKafkaAdminClient, topic: str, group: str
+) -> None:
+    async with consuming(broker, group, topic, Process()) as consumer:
+        await reached(lambda: consumer.owns_partitions)
+
+        async def unknown() -> bool:
+            return not (await consumer.vitals()).topics_known
+
+        assert not await unknown()
+        await admin.delete_topics([topic])
+        assert await until(unknown, 20)
+
+
+async def test_the_consumer_is_set_up_as_the_limits_want_it(broker: str, topic: str, group: str) -> None:
+    async with consuming(broker, group, topic, Process()) as consumer:
+        inner = consumer._subscriber.consumer
+        assert inner is not None
+        coordinator = inner._coordinator
+        assert (coordinator._session_timeout_ms, coordinator._heartbeat_interval_ms) == (6_000, 1_000)
+        assert coordinator._rebalance_timeout_ms == 20_000
+        assert inner._isolation_level == "read_committed"
+        assert not inner._enable_auto_commit
+        assert inner._auto_offset_reset == "earliest"
+
+
+async def test_it_reads_nothing_of_a_transaction_that_was_aborted(broker: str, topic: str, group: str) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=broker, transactional_id=f"t-{group}")
+    await producer.start()
+    await producer.begin_transaction()
+    await producer.send_and_wait(topic, b"never happened", partition=0)
+    await producer.abort_transaction()
+    await producer.stop()
+    plain = AIOKafkaProducer(bootstrap_servers=broker)
+    await plain.start()
+    await plain.send_and_wait(topic, b"happened", partition=0)
+    await plain.stop()
+    process = Process()
+    async with consuming(broker, group, topic, process):
+        await reached(lambda: process.done)
+    assert [one.value for one in process.done] == [b"happened"]

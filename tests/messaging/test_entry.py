@@ -1,0 +1,158 @@
+"""The front door of a service, as a process: what it says, and how it ends."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from sqlalchemy.engine import URL
+
+from devstack.parts import Part, free_port
+from messaging.database import create_engine, is_migrated, migrate, parse_database_url
+from messaging.entry import main
+from messaging.exits import ExitCode
+from tests.messaging.proxy import wire
+from tests.messaging.toy_service import MIGRATIONS, SERVICE
+
+ROOT = Path(__file__).parents[2]
+SETTINGS = ("KAFKA_BOOTSTRAP_SERVERS", "DATABASE_URL", "LOG_FORMAT", "LOG_LEVEL", "HEALTH_PORT", "FAULT")
+
+
+@pytest.fixture
+def url(database: URL) -> str:
+    return given(database)
+
+
+def given(url: URL) -> str:
+    """As an operator writes it."""
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+async def start(*arguments: str, **settings: str) -> asyncio.subprocess.Process:
+    environment = {name: value for name, value in os.environ.items() if name not in SETTINGS} | settings
+    pipe = asyncio.subprocess.PIPE
+    command = (sys.executable, "-m", "tests.messaging.toy_service", *arguments)
+    return await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe)
+
+
+async def run(*arguments: str, **settings: str) -> tuple[int | None, str, str]:
+    """Exit code, standard output and standard error."""
+    return await ended(await start(*arguments, **settings))
+
+
+async def ended(process: asyncio.subprocess.Process) -> tuple[int | None, str, str]:
+    async with asyncio.timeout(30):
+        out, error = await process.communicate()
+    return process.returncode, out.decode(), error.decode()
+
+
+async def said(process: asyncio.subprocess.Process, words: str) -> str:
+    """The first line of its standard error that has these words."""
+    assert process.stderr is not None
+    async with asyncio.timeout(30):
+        while words not in (line := (await process.stderr.readline()).decode()):
+            assert line, f"it ended without a word about: {words}"
+    return line
+
+
+def get(url: str) -> tuple[int, dict[str, Any]]:
+    connection = HTTPConnection(urlsplit(url).netloc, timeout=5)
+    try:
+        connection.request("GET", urlsplit(url).path)
+        response = connection.getresponse()
+        return response.status, json.loads(response.read())
+    finally:
+        connection.close()
+
+
+async def test_missing_settings_end_it_at_once_with_a_sentence_each_and_nothing_is_started() -> None:
+    code, out, error = await run("run")
+    assert (code, out) == (ExitCode.BAD_SETTINGS, "")
+    assert error.splitlines() == [
+        "KAFKA_BOOTSTRAP_SERVERS is not set; it is required",
+        "DATABASE_URL is not set; it is required",
+    ]
+
+
+@pytest.mark.parametrize("arguments", [[], ["walk"], ["run", "--fast"], ["run", "migrate"], ["--help"]])
+def test_bad_usage_is_told_what_is_possible(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(SERVICE, arguments) == 2
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "usage: python -m services.toy run | migrate\n")
+
+
+async def test_a_health_port_that_is_taken_ends_it_with_a_sentence(url: str) -> None:
+    listening = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    code, out, error = await run(
+        "run", KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1", DATABASE_URL=url, HEALTH_PORT=str(port), LOG_FORMAT="json"
+    )
+    listening.close()
+    assert (code, out) == (ExitCode.BAD_SETTINGS, "")
+    assert f"HEALTH_PORT {port} cannot be listened on" in error
+    assert "Traceback" not in error
+
+
+async def test_a_worker_waits_for_what_is_not_there_says_so_once_and_stops_when_asked(database: URL) -> None:
+    port = free_port()
+    away = given(database.set(host="127.0.0.1", port=port))
+    process = await start(
+        "run", KAFKA_BOOTSTRAP_SERVERS=f"127.0.0.1:{free_port()}", DATABASE_URL=away, LOG_FORMAT="json"
+    )
+    health = json.loads(await said(process, "worker.started"))["health"]
+    assert "Waiting for the database: cannot be reached" in await said(process, "worker.waits")
+    status, ready = await asyncio.to_thread(get, f"{health}/ready")
+    assert (status, list(ready["problems"])) == (503, ["database"])
+    assert (await asyncio.to_thread(get, f"{health}/live"))[0] == 200
+
+    async with wire(database, port):
+        # The next word is that it is there: nothing is said twice.
+        assert "The database is there." in await said(process, "worker.")
+        assert "Waiting for the topics: the broker cannot be reached" in await said(process, "worker.")
+        process.send_signal(signal.SIGTERM)
+        code, out, error = await ended(process)
+    assert (code, out) == (ExitCode.DONE, "")
+    assert "Traceback" not in error
+
+
+async def test_migrating_waits_for_a_database_that_is_not_there_yet_and_says_so_once(
+    database_server: Part,
+) -> None:
+    empty = await empty_database(database_server)
+    port = free_port()
+    process = await start(
+        "migrate",
+        KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1",
+        DATABASE_URL=given(empty.set(host="127.0.0.1", port=port)),
+    )
+    assert await said(process, "waiting for the database: ")
+    async with wire(empty, port):
+        assert await ended(process) == (ExitCode.DONE, "toy 0001\n", "")
+
+
+async def test_migrating_twice_and_by_two_at_once_is_migrating_once(database_server: Part) -> None:
+    empty = await empty_database(database_server)
+    engine = create_engine(empty, application_name="tests")
+    assert not await is_migrated(engine, MIGRATIONS)
+    assert {*await asyncio.gather(migrate(empty, MIGRATIONS), migrate(empty, MIGRATIONS))} == {"0001"}
+    assert await is_migrated(engine, MIGRATIONS)
+    assert await migrate(empty, MIGRATIONS) == "0001"
+    await engine.dispose()
+
+
+async def empty_database(server: Part) -> URL:
+    name = f"empty_{uuid4().hex}"
+    connection = await asyncpg.connect(server.address)
+    try:
+        await connection.execute(f"CREATE DATABASE {name}")
+    finally:
+        await connection.close()
+    return parse_database_url(server.address).set(database=name)

@@ -1,0 +1,175 @@
+"""The journal against PostgreSQL: what was handled, what was answered, and what of that is out."""
+
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from messaging import journal
+from messaging.journal import Entry, Known, MessageKey
+from messaging.records import Outgoing, Place
+from messaging.retry import Failure, classify
+from tests.messaging.bench import new_id
+
+ANSWER = Outgoing("toy.counts", b"k", b'{"n": 1}', [("ce_id", b"1"), ("binary", b"\x00\xff"), ("null", None)])
+LATE = Outgoing("toy.counts", b"k", b'{"n": 2}', [])
+
+
+@pytest.fixture
+async def connection(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A transaction that is rolled back."""
+    async with engine.connect() as connection:
+        yield connection
+        await connection.rollback()
+
+
+def entry(state_key: str | None = "k", *answers: Outgoing, **changes: object) -> Entry:
+    place = Place("toy.commands", 3, 2**40)
+    plain = Entry(("toy.commands", new_id()), place, b"\x00hash", state_key, "handled", answers)
+    return replace(plain, **changes)  # type: ignore[arg-type]  # `replace` checks the names
+
+
+async def known(connection: AsyncConnection, *entries: Entry) -> list[Known]:
+    found = await journal.look_up(connection, [one.key for one in entries])
+    return [found[one.key] for one in entries]
+
+
+def keys(rows: Iterable[Known]) -> list[MessageKey]:
+    return [row.key for row in rows]
+
+
+async def test_what_was_handled_is_known_again_with_its_answers_byte_by_byte(connection: AsyncConnection) -> None:
+    handled, silent = entry("k", ANSWER, ANSWER), entry(None, outcome="rejected")
+    await journal.write(connection, [handled, silent])
+    one, other = await known(connection, handled, silent)
+    assert (one.content_hash, one.outcome, one.announced) == (b"\x00hash", "handled", False)
+    assert one.records() == (ANSWER, ANSWER)
+    # Who has nothing to say has said it.
+    assert (other.outcome, other.announced, other.records()) == ("rejected", True, ())
+
+
+async def test_nothing_else_is_known(connection: AsyncConnection) -> None:
+    handled = entry("k", ANSWER)
+    await journal.write(connection, [handled])
+    topic, message_id = handled.key
+    others = [(topic, new_id()), ("toy.events", message_id)]
+    assert await journal.look_up(connection, others) == {}
+    assert await journal.look_up(connection, []) == {}
+
+
+async def test_one_id_on_two_topics_is_two_messages(connection: AsyncConnection) -> None:
+    command = entry("k", ANSWER)
+    event = replace(command, key=("toy.events", command.key[1]))
+    await journal.write(connection, [command, event])
+    assert set(await journal.look_up(connection, [command.key, event.key])) == {command.key, event.key}
+
+
+async def test_a_message_is_written_once_and_who_comes_second_tries_again(engine: AsyncEngine) -> None:
+    handled = entry("k", ANSWER)
+    async with engine.connect() as connection:
+        await journal.write(connection, [handled])
+        with pytest.raises(IntegrityError) as raised:
+            await journal.write(connection, [handled])
+    assert classify(raised.value, contended=frozenset({"journal_pkey"})) is Failure.PASSING
+
+
+async def test_what_is_not_announced_is_found_by_state_key_in_the_order_of_its_decisions(
+    connection: AsyncConnection,
+) -> None:
+    first, second, third = entry("a", ANSWER), entry("b", ANSWER), entry("a", ANSWER)
+    others = [entry("c", ANSWER), entry("a"), entry(None, ANSWER)]
+    await journal.write(connection, [first, second])
+    await journal.write(connection, [*others, third])
+    assert keys(await journal.unannounced(connection, ["b", "a"])) == [first.key, second.key, third.key]
+    assert keys(await journal.unannounced(connection, ["x"])) == []
+    assert keys(await journal.unannounced(connection, [])) == []
+
+
+async def test_what_is_announced_need_not_be_announced_again(connection: AsyncConnection) -> None:
+    first, second = entry("a", ANSWER), entry("a", ANSWER)
+    await journal.write(connection, [first, second])
+    await journal.mark_announced(connection, [first.key])
+    assert keys(await journal.unannounced(connection, ["a"])) == [second.key]
+    assert [row.announced for row in await known(connection, first, second)] == [True, False]
+
+
+async def test_a_mark_is_of_one_topic(connection: AsyncConnection) -> None:
+    command = entry("a", ANSWER)
+    event = replace(command, key=("toy.events", command.key[1]))
+    await journal.write(connection, [command, event])
+    await journal.mark_announced(connection, [command.key])
+    assert keys(await journal.unannounced(connection, ["a"])) == [event.key]
+
+
+async def test_an_answer_that_had_to_wait_is_announced_where_it_stands_among_the_decisions(
+    connection: AsyncConnection,
+) -> None:
+    waiting = entry("a")
+    before, cause, after = entry("a", ANSWER), entry("a", ANSWER), entry("a", ANSWER)
+    await journal.write(connection, [waiting])
+    await journal.write(connection, [before])
+    await journal.write(connection, [cause, after])
+    await journal.settle(connection, [(waiting.key, (LATE,))], order=[cause.key, waiting.key, after.key])
+
+    left = await journal.unannounced(connection, ["a"])
+    assert keys(left) == [before.key, cause.key, waiting.key, after.key]
+    assert left[2].records() == (LATE,)
+
+
+async def test_with_nothing_late_the_order_is_that_of_writing(connection: AsyncConnection) -> None:
+    first, second = entry("a", ANSWER), entry("a", ANSWER)
+    await journal.write(connection, [first, second])
+    await journal.settle(connection, [], order=[second.key, first.key])
+    assert keys(await journal.unannounced(connection, ["a"])) == [first.key, second.key]
+
+
+async def test_only_a_dead_letter_can_be_forgotten(connection: AsyncConnection) -> None:
+    dead, handled = entry(None, ANSWER, outcome="dead"), entry("a", ANSWER)
+    await journal.write(connection, [dead, handled])
+    await journal.forget_dead(connection, [dead.key, handled.key])
+    assert set(await journal.look_up(connection, [dead.key, handled.key])) == {handled.key}
+    # There is room for what becomes of it now.
+    await journal.write(connection, [replace(dead, outcome="handled")])
+    (row,) = await known(connection, dead)
+    assert row.outcome == "handled"
+
+
+async def age(connection: AsyncConnection, entries: Iterable[Entry], days: float) -> None:
+    await connection.execute(
+        text(
+            "UPDATE journal SET handled_at = now() - CAST(:age AS interval)"
+            " WHERE message_id = ANY(CAST(:ids AS uuid[]))"
+        ),
+        {"age": timedelta(days=days), "ids": [message_id for _, message_id in (one.key for one in entries)]},
+    )
+
+
+async def test_what_is_old_and_announced_is_removed_a_little_at_a_time(connection: AsyncConnection) -> None:
+    old = [entry("a") for _ in range(5)]
+    young, unannounced = entry("a"), entry("a", ANSWER)
+    await journal.write(connection, [*old, young, unannounced])
+    await age(connection, [*old, unannounced], 45.1)
+    await age(connection, [young], 44.9)
+
+    assert [await journal.remove_old(connection, at_most=2) for _ in range(4)] == [2, 2, 1, 0]
+    left = await journal.look_up(connection, [one.key for one in (*old, young, unannounced)])
+    assert set(left) == {young.key, unannounced.key}
+
+
+async def test_how_long_rows_are_kept_can_be_told(connection: AsyncConnection) -> None:
+    rows = [entry("a"), entry("a")]
+    await journal.write(connection, rows)
+    await age(connection, rows[:1], 2)
+    assert await journal.remove_old(connection, kept=timedelta(days=1)) == 1
+
+
+async def test_nothing_to_do_is_no_statement_at_all(connection: AsyncConnection) -> None:
+    await journal.write(connection, [])
+    await journal.forget_dead(connection, [])
+    await journal.mark_announced(connection, [])
+    await journal.settle(connection, [], order=[])
+    assert not connection.in_transaction()
