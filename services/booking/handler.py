@@ -163,13 +163,16 @@ def _held_time(session: Session) -> tuple[datetime, datetime] | None:
 def _wanted_times(
     messages: Sequence[Received[Message]], found: dict[str, Session]
 ) -> list[tuple[str, datetime, datetime]]:
-    """(person id, start, end) of all times that these messages ask for. A session to be moved may be new, too."""
-    people = {session_id: (session.client.id, session.coach.id) for session_id, session in found.items()}
+    """(person id, start, end) of all times that these messages ask for.
+
+    A session to be moved may be new, too; and one id may be asked for more than once, for other people each time.
+    """
+    people = {session_id: {session.client.id, session.coach.id} for session_id, session in found.items()}
     wanted: list[tuple[str, datetime, datetime]] = []
     for received in messages:
         message = received.message
         if isinstance(message, says.ScheduleSession):
-            people.setdefault(message.session_id, (message.client.id, message.coach.id))
+            people.setdefault(message.session_id, set()).update((message.client.id, message.coach.id))
         if isinstance(message, says.ScheduleSession | says.RescheduleSession):
             who = people.get(message.session_id, ())
             wanted.extend((person_id, message.starts_at, message.ends_at) for person_id in who)

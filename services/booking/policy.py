@@ -16,7 +16,7 @@ def deadline(starts_at: datetime, window_hours: int) -> datetime:
 
 
 def deadline_after_move(starts_at: datetime, window_hours: int, *, moved_at: datetime, by_client: bool) -> datetime:
-    """A move that the client did not ask for never takes a right away: a whole window from the move on is theirs (R5)."""
+    """A move that the client did not ask for takes no right away: a whole window from the move on is theirs (R5)."""
     by_start = deadline(starts_at, window_hours)
     if by_client:
         return by_start

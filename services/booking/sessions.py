@@ -112,6 +112,7 @@ class Rescheduled:
     reason: str | None
     previous_starts_at: datetime
     previous_ends_at: datetime
+    previous_refundable_until: datetime
     requested_at: datetime
     notice_seconds: float
 
@@ -174,7 +175,7 @@ def schedule(
 
 
 def charge_confirmed(session: Session | None, *, at: datetime) -> Scheduled | Declined | None:
-    """R1, R14: only a session that is still waiting for its charge changes; confirmed at or after the start, it declines."""
+    """R1, R14: only a session that still waits for its charge changes; confirmed at or after the start, it declines."""
     if session is None or session.status != "requested":
         return None
     if at >= session.starts_at:
@@ -221,7 +222,14 @@ def reschedule(
         ),
     )
     return Rescheduled(
-        moved, by, reason, session.starts_at, session.ends_at, requested_at=at, notice_seconds=_notice(session, at)
+        moved,
+        by=by,
+        reason=reason,
+        previous_starts_at=session.starts_at,
+        previous_ends_at=session.ends_at,
+        previous_refundable_until=session.refundable_until,
+        requested_at=at,
+        notice_seconds=_notice(session, at),
     )
 
 

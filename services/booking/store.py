@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.booking.diary import Hold
 from services.booking.sessions import Person, Session
+
+_PERSON_FIELDS = tuple(field.name for field in fields(Person))
 
 CONTENDED = frozenset({"sessions_pkey", "people_pkey", "holds_pkey", "holds_overlap"})
 
@@ -175,13 +177,17 @@ def _changing_columns(sessions: Sequence[Session]) -> dict[str, list[Any]]:
 def _fixed_columns(sessions: Sequence[Session]) -> dict[str, list[Any]]:
     return {
         "account_ids": [session.account_id for session in sessions],
-        "clients": [json.dumps(asdict(session.client)) for session in sessions],
-        "coaches": [json.dumps(asdict(session.coach)) for session in sessions],
+        "clients": [_stored(session.client) for session in sessions],
+        "coaches": [_stored(session.coach) for session in sessions],
         "credits": [session.credits for session in sessions],
         "window_hours": [session.window_hours for session in sessions],
         "titles": [session.title for session in sessions],
         "rebooks": [session.rebooks for session in sessions],
     }
+
+
+def _stored(person: Person) -> str:
+    return json.dumps({field: getattr(person, field) for field in _PERSON_FIELDS})
 
 
 def _person(stored: str) -> Person:

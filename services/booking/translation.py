@@ -65,6 +65,7 @@ def _event(outcome: sessions.Outcome, session: says.Session) -> Message:
                 reason=outcome.reason,
                 previous_starts_at=outcome.previous_starts_at,
                 previous_ends_at=outcome.previous_ends_at,
+                previous_refundable_until=outcome.previous_refundable_until,
                 requested_at=outcome.requested_at,
                 notice_seconds=outcome.notice_seconds,
             )
