@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Final, assert_never
 
 from services.notifier.mailer import Accepted, Outcome, Postponed, Refused, SenderRefused, Unknown
 from services.notifier.store import Claimed, Result
 
-JITTER = 0.2
-SENDER_REFUSED_WAIT_SECONDS = 30.0
+JITTER: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,15 +18,21 @@ class Schedule:
     unknown_retry_seconds: float
 
 
-def result_of(claimed: Claimed, outcome: Outcome, message_id: str, schedule: Schedule, *, luck: float) -> Result:
-    """`luck` in [0, 1) spreads the waits by a fifth either way, so that a server that comes back is not stormed."""
+def result_of(
+    claimed: Claimed, outcome: Outcome, schedule: Schedule, *, luck: float, message_id: str | None = None
+) -> Result:
+    """`luck` in [0, 1) spreads the waits by a fifth either way, so that a server that comes back is not stormed.
+
+    An email may end as unknown twice, ever: then there may be two copies of it. What the server did not take makes no
+    copy, so it follows the schedule before and after.
+    """
     email_id, claim = claimed.email_id, claimed.claim
     spread = 1 - JITTER + 2 * JITTER * luck
     match outcome:
         case Accepted(answer):
             return Result(email_id, claim, "sent", answer, message_id=message_id)
         case Refused(answer):
-            return Result(email_id, claim, "failed", answer, message_id=message_id)
+            return Result(email_id, claim, "failed", answer)
         case Postponed(answer):
             tried = claimed.attempts - claimed.times_unknown
             if tried > len(schedule.retry_seconds):
@@ -35,16 +40,14 @@ def result_of(claimed: Claimed, outcome: Outcome, message_id: str, schedule: Sch
             return Result(email_id, claim, "waiting", answer, wait_seconds=schedule.retry_seconds[tried - 1] * spread)
         case Unknown(answer):
             if claimed.times_unknown > 0:
-                return Result(
-                    email_id, claim, "failed", f"unknown for the second time: {answer}", message_id=message_id
-                )
+                return Result(email_id, claim, "failed", f"it is not known whether it was sent: {answer}")
             return Result(email_id, claim, "unknown", answer, wait_seconds=schedule.unknown_retry_seconds * spread)
         case SenderRefused(answer):
-            return given_back(claimed, answer, wait_seconds=SENDER_REFUSED_WAIT_SECONDS)
+            return given_back(claimed, answer)
         case _:
             assert_never(outcome)
 
 
-def given_back(claimed: Claimed, why: str, *, wait_seconds: float) -> Result:
-    """An email that was claimed and about which the server was not asked: this attempt does not count."""
-    return Result(claimed.email_id, claimed.claim, "waiting", why, wait_seconds=wait_seconds, attempted=False)
+def given_back(claimed: Claimed, why: str) -> Result:
+    """An email about which the server was not asked: this attempt does not count, and it keeps its place."""
+    return Result(claimed.email_id, claimed.claim, "waiting", why, attempted=False)

@@ -1,77 +1,82 @@
-"""Claim, send, record, announce: the emails table is a queue, because a mail server takes part in no transaction."""
+"""Claim, send, record: the emails table is a queue, because a mail server takes part in no transaction.
+
+What is recorded is announced (`announcing.py`). Follow an email here: `_claim`, `_hand_out`, `_send`, `_record`.
+"""
 
 import asyncio
-import random
 import time
 import uuid
-from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from messaging.batches import Publish
-from messaging.faults import Fault
-from messaging.retry import BrokerAway, Failure, classify, waits_seconds
-from messaging.telemetry import EMAILS
 from services.notifier import store
-from services.notifier.announcing import announcements
-from services.notifier.attempts import Schedule, given_back, result_of
-from services.notifier.composing import Composer
-from services.notifier.mailer import Mailer, Outcome, Refused, SenderRefused
-from services.notifier.store import Claimed, Decided, Result
+from services.notifier.announcing import Announcer
+from services.notifier.attempts import given_back
+from services.notifier.gathering import Gathering
+from services.notifier.mailer import Mailer
+from services.notifier.sending import Connections
+from services.notifier.store import Claimed, Decided, Result, Turn
+from services.notifier.tries import Tries
 
 CLAIM_AT_MOST: Final = 50
-RECORD_EVERY_SECONDS: Final = 0.2
-_IDLE_SECONDS = 0.1
-_LEASES_EVERY_SECONDS = 1.0
-_ANNOUNCE_LEFT_EVERY_SECONDS = 5.0
-_ANNOUNCE_LEFT_AGE_SECONDS = 10.0
-_PROBE_EVERY_SECONDS = 5.0
-_ANSWER_IS_FRESH_SECONDS = 30.0
+RECORD_AT_MOST: Final = 50
+RECORD_WITHIN_SECONDS: Final = 0.2
+# A stop waits for the emails under way as long as all but a server that does not answer needs, and then for the tables.
+FINISH_SENDING_SECONDS: Final = 6.0
+STOP_SECONDS: Final = 10.0
+_TRANSACTION_SECONDS = 5.0
+_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.005, 0.5
+_END_LEASES_EVERY_SECONDS = 1.0
+_ASK_SERVER_EVERY_SECONDS = 5.0
+_FORGET_PEOPLE_EVERY_SECONDS = 60.0
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
 class Pace:
-    """`lease_seconds` is a claim's life; one send takes at most `send_limit_seconds`, which is below it."""
+    """`lease_seconds` is a claim's life; whatever a mailer does takes at most `send_limit_seconds`, a third of it."""
 
     lease_seconds: float
     send_limit_seconds: float
     per_reader_per_minute: int
+    unknown_retry_seconds: float
+
+    @property
+    def start_within_seconds(self) -> float:
+        """After its claim: what starts later might end, or be recorded, when the lease is over."""
+        return self.lease_seconds - 2 * self.send_limit_seconds
 
 
 class Deliverer:
-    """Sends what waits, over a few kept connections. Any number of these may work on one table."""
+    """Sends what waits. Any number of these may work on one table.
+
+    `news` is set by whoever is about to commit new emails. It only hastens the next look at the queue: what nobody
+    announced is found half a second later.
+    """
 
     def __init__(
-        self,
-        engine: AsyncEngine,
-        publish: Publish,
-        composer: Composer,
-        make_mailer: Callable[[], Mailer],
-        *,
-        connections: int,
-        pace: Pace,
-        schedule: Schedule,
-        fault: Fault | None,
+        self, engine: AsyncEngine, connections: Connections, announcer: Announcer, pace: Pace, news: asyncio.Event
     ) -> None:
         self._engine = engine
-        self._publish = publish
-        self._composer = composer
-        self._mailers = [make_mailer() for _ in range(connections)]
-        self._prober = make_mailer()
+        self._connections = connections
+        self._server = connections.server
+        self._announcer = announcer
         self._pace = pace
-        self._schedule = schedule
-        self._fault = fault
+        self._news = news
         self._stopping = asyncio.Event()
-        self._problem: str | None = "not asked yet"
-        self._answered_at = float("-inf")
-        self._paused_until = float("-inf")
+        self._under_way = 0
+        self._sends: set[asyncio.Task[None]] = set()
+        self._results: Gathering[Result] = Gathering(at_most=RECORD_AT_MOST, within_seconds=RECORD_WITHIN_SECONDS)
+
+    async def problem(self) -> str | None:
+        return self._server.problem if self._server.was_asked else "it has not answered yet"
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Works until told to stop, then finishes the emails under way and gives back the others.
@@ -81,153 +86,168 @@ class Deliverer:
         self._stopping = stopping
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._again_and_again(self._deliver, _IDLE_SECONDS))
-                tasks.create_task(self._again_and_again(self._end_leases, _LEASES_EVERY_SECONDS))
-                tasks.create_task(self._again_and_again(self._announce_left, _ANNOUNCE_LEFT_EVERY_SECONDS))
-                tasks.create_task(self._again_and_again(self._probe, _PROBE_EVERY_SECONDS))
+                beside = [tasks.create_task(work) for work in self._works_beside()]
+                recording = tasks.create_task(self._keep_recording())
+                announcing = tasks.create_task(self._announcer.run())
+                delivering = tasks.create_task(self._keep_delivering(tasks))
+                await stopping.wait()
+                await self._finish(delivering, recording, announcing)
+                for task in beside:
+                    task.cancel()
+        except BaseExceptionGroup as failed:
+            raise failed.exceptions[0] from None
         finally:
-            for mailer in (*self._mailers, self._prober):
-                await mailer.close()
+            await self._connections.leave()
 
-    async def problem(self) -> str | None:
-        return self._problem
+    def _works_beside(self) -> tuple[Coroutine[Any, Any, None], ...]:
+        return (
+            _every(_END_LEASES_EVERY_SECONDS, "ending leases", self._end_leases),
+            _every(_ASK_SERVER_EVERY_SECONDS, "asking the mail server", self._connections.ask),
+            _every(_FORGET_PEOPLE_EVERY_SECONDS, "forgetting people", self._forget_people),
+            self._announcer.run_for_left(),
+            self._connections.warm_up(),
+        )
 
-    async def _again_and_again(self, step: Callable[[], Awaitable[bool]], pause_seconds: float) -> None:
-        """A step returns whether there may be more to do at once."""
-        waits = waits_seconds()
+    # Claim and hand out ----------------------------------------------------------------------------------------------
+
+    async def _keep_delivering(self, tasks: asyncio.TaskGroup) -> None:
+        claiming = Tries("claiming emails")
+        pauses = _pauses_seconds()
         while not self._stopping.is_set():
-            try:
-                pause = 0.0 if await step() else pause_seconds
-                waits = waits_seconds()
-            except (SQLAlchemyError, OSError, TimeoutError, BrokerAway) as error:
-                if classify(error, contended=frozenset()) is not Failure.PASSING:
-                    raise
-                pause = next(waits)
-            await self._pause(pause)
+            if self._news.is_set():
+                self._news.clear()
+                pauses = _pauses_seconds()
+            start_by = time.monotonic() + self._pace.start_within_seconds
+            had_problem = self._server.problem is not None
+            turn = await claiming.once(self._claim)
+            if turn is None:
+                continue
+            await self._hand_out(turn.claimed, tasks, start_by=start_by, despite_problem=had_problem)
+            if self._server.problem is not None:
+                await _wait(self._stopping, self._server.ask_again_seconds)
+            elif turn.claimed or turn.put_off:
+                pauses = _pauses_seconds()
+            else:
+                await _wait(self._news, next(pauses))
 
-    async def _pause(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()
-        except TimeoutError:
-            return
-
-    async def _deliver(self) -> bool:
-        if time.monotonic() < self._paused_until:
-            return False
-        claimed_at = time.monotonic()
-        async with self._engine.begin() as connection:
-            claimed = await store.claim(
+    async def _claim(self) -> Turn:
+        async with self._transaction() as connection:
+            return await store.claim(
                 connection,
                 str(uuid.uuid4()),
-                at_most=CLAIM_AT_MOST,
+                at_most=self._at_most(),
                 lease_seconds=self._pace.lease_seconds,
                 per_minute=self._pace.per_reader_per_minute,
             )
-        if not claimed:
-            return False
-        last_start = claimed_at + self._pace.lease_seconds - self._pace.send_limit_seconds
-        waiting = deque(claimed)
-        results: list[Result] = []
-        senders = {
-            asyncio.create_task(self._send_from(waiting, mailer, results, last_start)) for mailer in self._mailers
-        }
-        try:
-            while senders:
-                done, senders = await asyncio.wait(senders, timeout=RECORD_EVERY_SECONDS)
-                for sender in done:
-                    sender.result()
-                await self._record(results)
-        finally:
-            for sender in senders:
-                sender.cancel()
-        return True
 
-    async def _send_from(
-        self, waiting: deque[Claimed], mailer: Mailer, results: list[Result], last_start: float
+    def _at_most(self) -> int:
+        """While nothing can be sent, a few emails ask whether it can again: the others keep their tries."""
+        if self._server.problem is None:
+            return CLAIM_AT_MOST
+        return 1 if self._server.is_refusing else len(self._connections)
+
+    async def _hand_out(
+        self, emails: Sequence[Claimed], tasks: asyncio.TaskGroup, *, start_by: float, despite_problem: bool
     ) -> None:
-        while waiting:
-            claimed = waiting.popleft()
-            if self._stopping.is_set() or time.monotonic() > last_start or time.monotonic() < self._paused_until:
-                results.append(given_back(claimed, "claimed, and given back unsent", wait_seconds=0))
-                continue
-            results.append(await self._send(claimed, mailer))
-
-    async def _send(self, claimed: Claimed, mailer: Mailer) -> Result:
-        try:
-            composed = self._composer.compose(claimed.email_id, claimed.notice)
-        except Exception as error:  # noqa: BLE001 - one email's own failure: it alone fails, and says so (R35)
-            log.error(
-                "email.not_composed",
-                message="An email cannot be written.",
-                email_id=claimed.email_id,
-                error=type(error).__name__,
-            )
-            why = f"it could not be written: {type(error).__name__}: {error}"
-            return Result(claimed.email_id, claimed.claim, "failed", why[:500])
-        outcome = await mailer.send(sender=composed.sender, recipient=composed.recipient, message=composed.content)
-        if self._fault is not None:
-            self._fault.reach("before-record", ())
-        EMAILS.labels(type(outcome).__name__.lower()).inc()
-        self._heard(outcome)
-        return result_of(claimed, outcome, composed.message_id, self._schedule, luck=random.random())
-
-    def _heard(self, outcome: Outcome | None) -> None:
-        """Keeps what the server's latest answer means for all emails, and says so when it changes."""
-        problem = None
-        if isinstance(outcome, SenderRefused):
-            problem = f"it refuses to take emails from us: {outcome.answer}"
-            self._paused_until = time.monotonic() + _PROBE_EVERY_SECONDS
-        elif outcome is not None and not isinstance(outcome, Refused) and outcome.answer[:1] not in "245":
-            problem = f"it cannot be reached ({outcome.answer})"
-        if problem is None:
-            self._answered_at = time.monotonic()
-        if problem != self._problem:
-            if problem is not None:
-                log.warning("mail.waits", message=f"Waiting for the mail server: {problem}. Emails are kept.")
+        """Each to a connection, as soon as one is free; those that cannot be sent now go back."""
+        self._under_way += len(emails)
+        for email in emails:
+            mailer = await self._connections.free()
+            is_in_vain = self._server.problem is not None and not despite_problem
+            if is_in_vain or self._stopping.is_set() or time.monotonic() > start_by:
+                self._connections.release(mailer)
+                self._done(given_back(email, "claimed, and given back unsent"))
             else:
-                log.info("mail.found", message="The mail server is there.")
-            self._problem = problem
+                task = tasks.create_task(self._send(email, mailer, start_by))
+                self._sends.add(task)
+                task.add_done_callback(self._sends.discard)
 
-    async def _record(self, results: list[Result]) -> None:
-        """Takes what is in `results` and leaves it empty."""
-        if not results:
-            return
-        group = results[:]
-        results.clear()
-        async with self._engine.begin() as connection:
-            decided = await store.record(connection, group)
-        await self._announce(decided)
+    async def _send(self, email: Claimed, mailer: Mailer, start_by: float) -> None:
+        self._done(await self._connections.send(email, mailer, start_by=start_by))
 
-    async def _announce(self, decided: Sequence[Decided]) -> None:
-        if not decided:
-            return
-        await self._publish(announcements(decided))
-        async with self._engine.begin() as connection:
-            await store.mark_announced(connection, [email.email_id for email in decided])
+    def _done(self, result: Result) -> None:
+        self._results.put(result)
+        self._under_way -= 1
+        if self._under_way == 0:
+            self._results.flush()
 
-    async def _announce_left(self) -> bool:
-        async with self._engine.begin() as connection:
-            left = await store.left_unannounced(
-                connection, age_seconds=_ANNOUNCE_LEFT_AGE_SECONDS, at_most=10 * CLAIM_AT_MOST
-            )
-        await self._announce(left)
-        return bool(left)
+    # Record ----------------------------------------------------------------------------------------------------------
 
-    async def _end_leases(self) -> bool:
-        async with self._engine.begin() as connection:
-            ended = await store.end_leases(connection, unknown_wait_seconds=self._schedule.unknown_retry_seconds)
+    async def _keep_recording(self) -> None:
+        tries = Tries("recording what was sent")
+        while group := await self._results.take():
+            # For as long as it takes: what is not recorded by the end of its lease may be sent a second time.
+            while (decided := await tries.once(partial(self._record, group))) is None:
+                pass
+            self._announcer.tell(decided, at_once=self._under_way == 0)
+            # Whatever waited for these in its session may have its turn now.
+            self._news.set()
+
+    async def _record(self, group: Sequence[Result]) -> list[Decided]:
+        async with self._transaction() as connection:
+            return await store.record(connection, group)
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[AsyncConnection]:
+        async with asyncio.timeout(_TRANSACTION_SECONDS), self._engine.begin() as connection:
+            yield connection
+
+    # Beside ----------------------------------------------------------------------------------------------------------
+
+    async def _end_leases(self) -> None:
+        async with self._transaction() as connection:
+            ended = await store.end_leases(connection, unknown_wait_seconds=self._pace.unknown_retry_seconds)
         if ended:
             log.warning(
                 "email.unknown",
-                message="Emails were claimed by a worker that ended: each gets one more try.",
+                message="Emails were claimed by a worker that ended: those that get no second try yet, get one.",
                 count=ended,
             )
-        return bool(ended)
 
-    async def _probe(self) -> bool:
-        """Asks the server when there has been no email to learn from."""
-        if time.monotonic() - self._answered_at > _ANSWER_IS_FRESH_SECONDS or self._problem is not None:
-            self._heard(await self._prober.connect())
-            await self._prober.close()
-        return False
+    async def _forget_people(self) -> None:
+        async with self._transaction() as connection:
+            await store.forget_people(connection)
+
+    # Stop ------------------------------------------------------------------------------------------------------------
+
+    async def _finish(self, *stages: asyncio.Task[None]) -> None:
+        """`stages`: what delivers, records and announces; each ends when it has dealt with what the one before left."""
+        delivering, recording, announcing = stages
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await asyncio.wait({delivering, *self._sends}, timeout=FINISH_SENDING_SECONDS)
+                for send in self._sends:
+                    send.cancel()  # nobody knows what will become of it: its lease ends as after a crash
+                await delivering
+                self._results.close()
+                await recording
+                self._announcer.close()
+                await announcing
+        except TimeoutError:
+            log.warning(
+                "emails.left",
+                message="The stop waits no longer: what is not recorded is up to whoever finds its lease ended.",
+            )
+            for stage in stages:
+                stage.cancel()
+
+
+async def _every(seconds: float, what: str, step: Callable[[], Awaitable[None]]) -> None:
+    tries = Tries(what)
+    while True:
+        await tries.once(step)
+        await asyncio.sleep(seconds)
+
+
+async def _wait(event: asyncio.Event, at_most_seconds: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(at_most_seconds):
+            await event.wait()
+
+
+def _pauses_seconds() -> Iterator[float]:
+    """Between looks at a queue in which nothing is due: each twice the one before."""
+    pause = _SHORTEST_PAUSE_SECONDS
+    while True:
+        yield pause
+        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)

@@ -1,5 +1,6 @@
 """Load, decide, save: one batch of facts becomes rows of the emails table, in one transaction."""
 
+import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -29,11 +30,13 @@ class State:
 class NotifierHandler:
     contended: frozenset[str] = frozenset()
 
-    def __init__(self, max_age: timedelta) -> None:
+    def __init__(self, max_age: timedelta, news: asyncio.Event) -> None:
+        """`news` is set when there are emails to send, a moment before they are committed."""
         self._max_age = max_age
+        self._news = news
 
     def state_key(self, _message: Message) -> None:
-        """The notifier answers nothing by the journal: what it says is about emails, which have a queue of their own."""
+        """Nothing is answered by the journal: what the notifier says is about emails, and they have their own queue."""
 
     async def lock(self, _connection: AsyncConnection, _messages: Sequence[Received[Message]]) -> Collection[str]:
         """Nothing: a fact's emails have their own ids, and a second of the same id is passed over."""
@@ -54,7 +57,9 @@ class NotifierHandler:
         state.emails.extend(changes)
 
     async def save(self, connection: AsyncConnection, state: State) -> None:
-        await store.add(connection, state.emails)
+        if state.emails:
+            await store.add(connection, state.emails)
+            self._news.set()
 
     def reject(self, command: Invalid | Received[Message], _code: str, _problem: str) -> Answer:
         raise TypeError(f"the notifier takes no commands, and yet it is asked to reject {command.envelope.type}")

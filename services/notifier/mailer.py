@@ -151,9 +151,14 @@ class Mailer:
         self._stage: Stage = "connect"
         self._is_sending = False
 
+    @property
+    def is_connected(self) -> bool:
+        """As far as we have heard."""
+        return self._client is not None and self._client.is_connected
+
     async def connect(self) -> Outcome | None:
         """None once the server talks to us, else why it does not. `send` connects by itself."""
-        if self._client is not None and self._client.is_connected:
+        if self.is_connected:
             return None
         return await self._within_limit(self._connect())
 

@@ -4,15 +4,20 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.notifier.notices import Kind, Notice, Reader, awaited_kind, email_id, from_json, order, to_json
+from services.notifier.notices import Kind, Notice, Reader, awaited_kind, email_id, order, to_json
+
+KEPT: Final = timedelta(days=90)
+"""How long a decided email keeps what it says of people (delivery, rule 14)."""
 
 # How long a refund's email waits for the email about what it refunds, when that fact has not been read yet (R31).
-LONGEST_WAIT_FOR_AWAITED = "15 minutes"
+_LONGEST_WAIT_FOR_AWAITED = "15 minutes"
+_LOOK_AT_ONCE = 100
+_TURN_LOCK = 0x656D61696C
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,20 +32,31 @@ class NewEmail:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """An email that this worker alone may send until its lease ends. `attempts` counts this one."""
+    """An email that this worker alone may send until its lease ends.
+
+    `attempts` counts this one. `content` is the notice as JSON (`notices.to_json`).
+    """
 
     email_id: str
     claim: str
     attempts: int
     times_unknown: int
-    notice: Notice
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What came of a look at the queue. `put_off`: how many emails were told to come again later."""
+
+    claimed: Sequence[Claimed]
+    put_off: int
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
     """What became of an attempt. `wait_seconds` is for `waiting` and `unknown`, from now on.
 
-    `attempted` false: the server was not asked about this email at all.
+    `attempted` false: the server was not asked about this email, which keeps its place in the queue.
     """
 
     email_id: str
@@ -63,7 +79,7 @@ class Decided:
     reader: Reader
     status: Literal["sent", "failed"]
     attempts: int
-    message_id: str | None
+    message_id: str
     answer: str
     decided_at: datetime
     correlation_id: str
@@ -72,90 +88,117 @@ class Decided:
 
 _NOW = text("SELECT now()")
 
+# In one order, so that two workers that read the same facts do not wait for each other in a circle.
 _ADD = text("""
     INSERT INTO emails (
         email_id, event_id, kind, reader, session_id, session_version, rank, awaited_kind, address, content,
         correlation_id, traceparent, status
     )
-    SELECT email_id, event_id, kind, reader, session_id, session_version, rank, awaited_kind, address, content::jsonb,
-           correlation_id, traceparent, status
-    FROM unnest(
+    SELECT * FROM unnest(
         CAST(:email_ids AS uuid[]), CAST(:event_ids AS uuid[]), CAST(:kinds AS text[]), CAST(:readers AS text[]),
         CAST(:session_ids AS uuid[]), CAST(:session_versions AS integer[]), CAST(:ranks AS smallint[]),
-        CAST(:awaited_kinds AS text[]), CAST(:addresses AS text[]), CAST(:contents AS text[]),
+        CAST(:awaited_kinds AS text[]), CAST(:addresses AS text[]), CAST(:contents AS json[]),
         CAST(:correlation_ids AS text[]), CAST(:traceparents AS text[]), CAST(:statuses AS text[])
-    ) AS added (
-        email_id, event_id, kind, reader, session_id, session_version, rank, awaited_kind, address, content,
-        correlation_id, traceparent, status
-    )
+    ) AS added (email_id)
+    ORDER BY email_id
     ON CONFLICT DO NOTHING
+""")
+
+# One look at the queue at a time, of all workers: else two of them could each find room for the same reader's emails.
+# A plan made for a table that is small, or of which there are no statistics yet, reads and sorts all that waits: the
+# indexes are right from the start.
+_TAKE_TURN = text("""
+    SELECT pg_advisory_xact_lock(:lock),
+           set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true)
+""")
+
+# Each email that is due is claimed, or told when to come again (whatever can only wait must not be looked at over and
+# over, nor keep others from being seen), or left where it is because what it waits for stands before it in the queue.
+#
+# It waits for an earlier email of its session and reader until that one comes again itself, and for one that somebody
+# is sending, or for a fact that is still to be read, for another quarter of the time that this has taken so far.
+_CLAIM = text(f"""
+    WITH due AS MATERIALIZED (
+        SELECT email_id, session_id, reader, session_version, rank, awaited_kind, address, not_before, created_at
+        FROM emails WHERE status IN ('waiting', 'unknown') AND not_before <= now()
+        ORDER BY not_before, session_version, rank LIMIT {_LOOK_AT_ONCE}
+    ), judged AS MATERIALIZED (
+        SELECT *, greatest(
+            (
+                SELECT max(CASE WHEN status = 'sending' AND claimed_at < now() - interval '1 second'
+                                THEN now() + (now() - claimed_at) / 4 ELSE not_before END)
+                FROM emails AS earlier
+                WHERE session_id = due.session_id AND reader = due.reader
+                  AND status IN ('waiting', 'sending', 'unknown')
+                  AND (session_version, rank) < (due.session_version, due.rank)
+            ),
+            CASE WHEN awaited_kind IS NOT NULL AND created_at > now() - interval '{_LONGEST_WAIT_FOR_AWAITED}'
+                  AND NOT EXISTS (
+                      SELECT FROM emails AS awaited
+                      WHERE session_id = due.session_id AND reader = due.reader AND kind = due.awaited_kind
+                  )
+                 THEN now() + (now() - created_at) / 4 END
+        ) AS blocked_until
+        FROM due
+    ), paced AS MATERIALIZED (
+        SELECT *, row_number() OVER (PARTITION BY address ORDER BY not_before, session_version, rank) + (
+            SELECT count(*) FROM emails AS recent
+            WHERE address = judged.address AND claimed_at > now() - interval '1 minute'
+        ) AS place_this_minute
+        FROM judged WHERE blocked_until IS NULL
+    ), later AS (
+        SELECT email_id, blocked_until AS not_before FROM judged WHERE blocked_until > not_before
+        UNION ALL
+        -- the first beyond the pace goes a minute after the first of this minute went, and so on
+        SELECT email_id, (place_this_minute - 1) / :per_minute * interval '1 minute' + coalesce((
+            SELECT claimed_at FROM emails AS recent
+            WHERE address = paced.address AND claimed_at > now() - interval '1 minute'
+            ORDER BY claimed_at OFFSET place_this_minute - :per_minute - 1 LIMIT 1
+        ), now())
+        FROM paced WHERE place_this_minute > :per_minute
+    ), put_off AS (
+        UPDATE emails SET not_before = later.not_before FROM later WHERE emails.email_id = later.email_id
+        RETURNING emails.email_id
+    ), claimed AS (
+        UPDATE emails SET
+            status = 'sending', claim = CAST(:claim AS uuid), claimed_at = now(),
+            lease_until = now() + CAST(:lease AS interval), attempts = attempts + 1
+        WHERE email_id = ANY(ARRAY(
+            SELECT email_id FROM paced WHERE place_this_minute <= :per_minute
+            ORDER BY not_before, session_version, rank LIMIT :at_most
+        ))
+        RETURNING email_id::text, attempts, times_unknown, content::text
+    )
+    SELECT counted.put_off, claimed.*
+    FROM (SELECT count(*) AS put_off FROM put_off) AS counted LEFT JOIN claimed ON true
 """)
 
 # Those whose lease ended with whoever held it: they may have been sent. One more attempt ever, then they have failed.
 _END_LEASES = text("""
     UPDATE emails SET
         status = CASE WHEN times_unknown = 0 THEN 'unknown' ELSE 'failed' END,
-        times_unknown = times_unknown + 1,
-        not_before = now() + CAST(:unknown_wait AS interval),
-        answer = 'the worker ended before it recorded the answer',
-        decided_at = now(), claim = NULL
-    WHERE email_id IN (
+        decided_at = CASE WHEN times_unknown = 0 THEN NULL ELSE now() END,
+        times_unknown = times_unknown + 1, not_before = now() + CAST(:unknown_wait AS interval), claim = NULL,
+        answer = 'it is not known whether it was sent: the worker ended before it recorded the answer'
+    WHERE email_id = ANY(ARRAY(
         SELECT email_id FROM emails WHERE status = 'sending' AND lease_until < now() LIMIT 500 FOR UPDATE SKIP LOCKED
-    )
-""")
-
-_CLAIM = text(f"""
-    WITH due AS (
-        SELECT email_id, address, not_before FROM emails AS email
-        WHERE status IN ('waiting', 'unknown') AND not_before <= now()
-          AND NOT EXISTS (
-              SELECT FROM emails AS earlier
-              WHERE earlier.session_id = email.session_id AND earlier.reader = email.reader
-                AND earlier.status IN ('waiting', 'sending', 'unknown')
-                AND (earlier.session_version, earlier.rank) < (email.session_version, email.rank)
-          )
-          AND (
-              awaited_kind IS NULL OR created_at < now() - interval '{LONGEST_WAIT_FOR_AWAITED}'
-              OR EXISTS (
-                  SELECT FROM emails AS awaited
-                  WHERE awaited.session_id = email.session_id AND awaited.reader = email.reader
-                    AND awaited.kind = email.awaited_kind
-              )
-          )
-        ORDER BY not_before LIMIT :at_most * 2
-    ), paced AS (
-        SELECT email_id, not_before, row_number() OVER (PARTITION BY address ORDER BY not_before) + (
-            SELECT count(*) FROM emails AS recent
-            WHERE recent.address = due.address AND recent.claimed_at > now() - interval '1 minute'
-        ) AS this_minute
-        FROM due
-    ), free AS (
-        SELECT email_id FROM emails
-        WHERE email_id IN (
-            SELECT email_id FROM paced WHERE this_minute <= :per_minute ORDER BY not_before LIMIT :at_most
-        ) AND status IN ('waiting', 'unknown')
-        FOR UPDATE SKIP LOCKED
-    )
-    UPDATE emails SET
-        status = 'sending', claim = CAST(:claim AS uuid), claimed_at = now(),
-        lease_until = now() + CAST(:lease AS interval), attempts = attempts + 1
-    FROM free WHERE emails.email_id = free.email_id
-    RETURNING emails.email_id::text, attempts, times_unknown, content::text
+    ))
 """)
 
 _DECIDED = """
-    emails.email_id::text, event_id::text, session_id::text, kind, reader, emails.status, attempts, emails.message_id,
-    coalesce(emails.answer, ''), decided_at, correlation_id, traceparent
+    emails.email_id::text, event_id::text, session_id::text, kind, reader, emails.status, attempts,
+    coalesce(emails.message_id, ''), emails.answer, decided_at, correlation_id, traceparent
 """
 
 _RECORD = text(f"""
     UPDATE emails SET
         status = result.status,
-        attempts = attempts - CASE WHEN result.attempted THEN 0 ELSE 1 END,
+        attempts = attempts - CASE WHEN attempted THEN 0 ELSE 1 END,
+        claimed_at = CASE WHEN attempted THEN claimed_at END,
+        not_before = CASE WHEN attempted THEN now() + wait_seconds * interval '1 second' ELSE not_before END,
         times_unknown = times_unknown + CASE WHEN result.status = 'unknown' THEN 1 ELSE 0 END,
-        not_before = now() + result.wait_seconds * interval '1 second',
-        answer = result.answer, message_id = result.message_id,
-        decided_at = CASE WHEN result.status IN ('sent', 'failed') THEN now() END, claim = NULL
+        decided_at = CASE WHEN result.status IN ('sent', 'failed') THEN now() END,
+        answer = result.answer, message_id = result.message_id, claim = NULL
     FROM unnest(
         CAST(:email_ids AS uuid[]), CAST(:claims AS uuid[]), CAST(:statuses AS text[]), CAST(:answers AS text[]),
         CAST(:waits_seconds AS double precision[]), CAST(:message_ids AS text[]), CAST(:attempted AS boolean[])
@@ -172,6 +215,14 @@ _LEFT_UNANNOUNCED = text(f"""
 
 _MARK_ANNOUNCED = text("UPDATE emails SET announced = true WHERE email_id = ANY(CAST(:email_ids AS uuid[]))")
 
+# Event, kind and reader stay for ever: by them a replay of last year's events sends nothing (R30).
+_FORGET_PEOPLE = text("""
+    UPDATE emails SET address = NULL, content = NULL, answer = NULL WHERE email_id = ANY(ARRAY(
+        SELECT email_id FROM emails
+        WHERE content IS NOT NULL AND decided_at < now() - CAST(:kept AS interval) AND announced LIMIT :at_most
+    ))
+""")
+
 
 async def now(connection: AsyncConnection) -> datetime:
     moment: datetime = (await connection.execute(_NOW)).scalar_one()
@@ -180,8 +231,6 @@ async def now(connection: AsyncConnection) -> datetime:
 
 async def add(connection: AsyncConnection, emails: Sequence[NewEmail]) -> None:
     """One row per fact and reader, ever (R30): a second one is passed over."""
-    if not emails:
-        return
     notices = [email.notice for email in emails]
     places = [order(notice.session_version, notice.kind) for notice in notices]
     columns: dict[str, list[Any]] = {
@@ -202,24 +251,29 @@ async def add(connection: AsyncConnection, emails: Sequence[NewEmail]) -> None:
     await connection.execute(_ADD, columns)
 
 
-async def end_leases(connection: AsyncConnection, *, unknown_wait_seconds: float) -> int:
-    """Takes what crashed workers had claimed; returns how many that were."""
-    result = await connection.execute(_END_LEASES, {"unknown_wait": timedelta(seconds=unknown_wait_seconds)})
-    return int(result.rowcount)
-
-
 async def claim(
     connection: AsyncConnection, token: str, *, at_most: int, lease_seconds: float, per_minute: int
-) -> list[Claimed]:
-    """Emails whose turn it is: per session and reader in the order of the facts, per reader at the given pace."""
+) -> Turn:
+    """Emails whose turn it is: per session and reader in the order of the facts, per reader at the given pace.
+
+    Waits for another worker's look at the queue to commit.
+    """
+    await connection.execute(_TAKE_TURN, {"lock": _TURN_LOCK})
     rows = await connection.execute(
         _CLAIM,
         {"claim": token, "at_most": at_most, "lease": timedelta(seconds=lease_seconds), "per_minute": per_minute},
     )
-    return [
-        Claimed(found_id, token, attempts, times_unknown, from_json(json.loads(content)))
-        for found_id, attempts, times_unknown, content in rows
-    ]
+    put_off, claimed = 0, []
+    for put_off, found_id, attempts, times_unknown, content in rows:  # noqa: B007 - the same in every row
+        if found_id is not None:
+            claimed.append(Claimed(found_id, token, attempts, times_unknown, content))
+    return Turn(claimed, put_off)
+
+
+async def end_leases(connection: AsyncConnection, *, unknown_wait_seconds: float) -> int:
+    """Takes what crashed workers had claimed; returns how many that were."""
+    result = await connection.execute(_END_LEASES, {"unknown_wait": timedelta(seconds=unknown_wait_seconds)})
+    return int(result.rowcount)
 
 
 async def record(connection: AsyncConnection, results: Sequence[Result]) -> list[Decided]:
@@ -252,3 +306,9 @@ async def mark_announced(connection: AsyncConnection, email_ids: Sequence[str]) 
     """Not worth an fsync: a mark that is lost only has the same news repeated under the same id."""
     await connection.execute(text("SET LOCAL synchronous_commit = off"))
     await connection.execute(_MARK_ANNOUNCED, {"email_ids": list(email_ids)})
+
+
+async def forget_people(connection: AsyncConnection, *, kept: timedelta = KEPT, at_most: int = 1000) -> int:
+    """Removes addresses, contents and answers of what was decided longer ago than `kept`; returns of how many."""
+    result = await connection.execute(_FORGET_PEOPLE, {"kept": kept, "at_most": at_most})
+    return int(result.rowcount)

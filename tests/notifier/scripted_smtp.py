@@ -25,13 +25,15 @@ GOOD: dict[str, str] = {
 
 @dataclass
 class ScriptedServer:
-    """`script` gives a word's replies in turn, the last of them for ever; other words get a good one.
+    """`script` gives a word's replies in turn, the last of them for ever; other words get a good one. A word with a
+    gate is not answered before the gate is open.
 
     `heard` has every command and `contents` every email as it came, `connections` how many there were.
     """
 
     script: dict[str, list[str]] = field(default_factory=dict)
     tls: ssl.SSLContext | None = None
+    gates: dict[str, asyncio.Event] = field(default_factory=dict)
     heard: list[str] = field(default_factory=list)
     contents: list[bytes] = field(default_factory=list)
     connections: int = 0
@@ -94,6 +96,8 @@ class ScriptedServer:
 
     async def _answer(self, word: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Whether the conversation goes on."""
+        if word in self.gates:
+            await self.gates[word].wait()
         reply = self._last_reply = self.next_reply(word)
         if reply == HANG_UP:
             return False
@@ -113,10 +117,15 @@ class ScriptedServer:
 
 @asynccontextmanager
 async def scripted_server(
-    script: dict[str, list[str]] | None = None, tls: ssl.SSLContext | None = None, *, tls_from_the_start: bool = False
+    script: dict[str, list[str]] | None = None,
+    tls: ssl.SSLContext | None = None,
+    *,
+    tls_from_the_start: bool = False,
+    port: int = 0,
 ) -> AsyncIterator[ScriptedServer]:
+    """Listens on any free port unless told on which."""
     server = ScriptedServer(script or {}, tls)
-    listening = await asyncio.start_server(server.serve, "127.0.0.1", ssl=tls if tls_from_the_start else None)
+    listening = await asyncio.start_server(server.serve, "127.0.0.1", port, ssl=tls if tls_from_the_start else None)
     server.port = listening.sockets[0].getsockname()[1]
     try:
         yield server

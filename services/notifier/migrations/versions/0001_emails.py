@@ -19,7 +19,7 @@ STATEMENTS = (
         rank smallint NOT NULL,
         awaited_kind text,
         address text,
-        content jsonb,
+        content json,
         correlation_id text NOT NULL,
         traceparent text,
         status text NOT NULL CHECK (status IN ('waiting', 'sending', 'unknown', 'sent', 'failed', 'stale')),
@@ -40,15 +40,12 @@ STATEMENTS = (
     "COMMENT ON COLUMN emails.rank IS 'order among emails of one session version: a refund after what it refunds'",
     "COMMENT ON COLUMN emails.status IS 'stale: the fact was too old when first read (R34); it is never sent'",
     "COMMENT ON COLUMN emails.decided_at IS 'when it was sent or given up'",
-    "CREATE INDEX emails_due ON emails (not_before) WHERE status IN ('waiting', 'unknown')",
+    "CREATE INDEX emails_due ON emails (not_before, session_version, rank) WHERE status IN ('waiting', 'unknown')",
     "CREATE INDEX emails_leased ON emails (lease_until) WHERE status = 'sending'",
-    """
-    CREATE INDEX emails_undecided ON emails (session_id, reader, session_version, rank)
-    WHERE status IN ('waiting', 'sending', 'unknown')
-    """,
-    "CREATE INDEX emails_of_session ON emails (session_id, reader, kind)",
+    "CREATE INDEX emails_of_session ON emails (session_id, reader)",
     "CREATE INDEX emails_pace ON emails (address, claimed_at) WHERE claimed_at IS NOT NULL",
     "CREATE INDEX emails_unannounced ON emails (decided_at) WHERE status IN ('sent', 'failed') AND NOT announced",
+    "CREATE INDEX emails_decided ON emails (decided_at) WHERE content IS NOT NULL AND announced",
     *CREATE_TABLE,
 )
 
