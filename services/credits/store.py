@@ -33,10 +33,16 @@ _LOCK_ACCOUNTS = text("""
     SELECT FROM accounts WHERE account_id = ANY(CAST(:account_ids AS uuid[])) ORDER BY account_id FOR NO KEY UPDATE
 """)
 
-_READ_SESSIONS = text("""
+_SESSION = """
     SELECT session_id::text, account_id::text, credits, charge, why_declined, closed,
            waits_for::text, waits_since, waiting_message_id::text, waiting_request
-    FROM sessions WHERE session_id = ANY(CAST(:session_ids AS uuid[]))
+    FROM sessions
+"""
+
+_READ_SESSIONS = text(f"""
+    {_SESSION} WHERE session_id = ANY(CAST(:session_ids AS uuid[]))
+    UNION ALL
+    {_SESSION} WHERE waits_for = ANY(CAST(:session_ids AS uuid[])) AND waits_for IS NOT NULL
 """)
 
 _READ_ACCOUNTS = text("""
@@ -120,14 +126,15 @@ async def lock_accounts(connection: AsyncConnection, account_ids: Collection[str
 
 async def read_sessions(connection: AsyncConnection, session_ids: Collection[str]) -> list[Session]:
     """These, and those that wait for them, one for another."""
-    wanted, found = set(session_ids), set[str]()
-    while wanted - found:
-        found = wanted
-        wanted = found | await _waiting_for(connection, found)
-    if not wanted:
-        return []
-    rows = await connection.execute(_READ_SESSIONS, {"session_ids": list(wanted)})
-    return [_session(row) for row in rows]
+    sessions: dict[str, Session] = {}
+    asked: set[str] = set()
+    wanted = set(session_ids)
+    while wanted:
+        rows = await connection.execute(_READ_SESSIONS, {"session_ids": list(wanted)})
+        sessions |= {session.session_id: session for session in map(_session, rows)}
+        asked |= wanted
+        wanted = sessions.keys() - asked
+    return list(sessions.values())
 
 
 async def read_accounts(connection: AsyncConnection, account_ids: Collection[str]) -> list[Account]:
