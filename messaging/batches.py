@@ -216,13 +216,15 @@ class Batch(Generic[M, S, C]):
         try:
             decision = self._handler.decide(state, received)
             answers = self._checked(compose(self._group, _cause(received), decision.answers))
+            late = [
+                ((one.cause.topic, one.cause.message_id), self._checked(compose(self._group, one.cause, one.answers)))
+                for one in decision.late
+            ]
         except Exception as error:  # noqa: BLE001 - one message's own failure: it alone becomes a dead letter (rule 3)
             return self._bury(received, key, error, turn)
         turn.failed.append(False)
         self._handler.apply(state, decision.changes)
-        for late in decision.late:
-            records = compose(self._group, late.cause, late.answers)
-            turn.late.append(((late.cause.topic, late.cause.message_id), records))
+        turn.late.extend(late)
         return Entry(
             key,
             received.place,
