@@ -1,11 +1,12 @@
 """`coaching`: the operator's command line. Exit codes: 0 done, 1 answered with no, 2 bad usage, 3 no answer in time."""
 
+import os
 import sys
 from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError, MissingArgumentError
 
-from ops.cli import send, topics
+from ops.cli import account, send, session, topics
 from ops.cli.terminal import complain, help_console, plain
 from ops.client import quieten
 from ops.errors import Exit, OpsError
@@ -20,13 +21,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """`arguments` None: those of the process."""
     quieten()
     try:
-        return int(_app()(arguments, exit_on_error=False, print_error=False, result_action="return_value") or Exit.DONE)
+        exit_code = _app()(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        sys.stdout.flush()
+        return int(exit_code or Exit.DONE)
     except CycloptsError as error:
         complain(f"{_sentence(error)}; see: {_help_of(error)}")
         return Exit.BAD_USAGE
     except OpsError as error:
         complain(str(error))
         return error.exit_code
+    except BrokenPipeError:
+        # Who reads along, such as `head`, has read enough. What is left to write would be complained about at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.DONE
 
 
 def _app() -> App:
@@ -41,6 +48,8 @@ def _app() -> App:
     )
     app.command(topics.app)
     app.command(send.app)
+    app.command(session.app)
+    app.command(account.app)
     return app
 
 

@@ -1,4 +1,4 @@
-"""An upstream system: publishes records, and follows what comes of a command. One of two files here on aiokafka."""
+"""An upstream system: publishes records, and follows what comes of a command. One of three files here on aiokafka."""
 
 import asyncio
 import logging
@@ -105,7 +105,7 @@ class Client:
         async with AsyncExitStack() as stack:
             try:
                 for part in (self._producer, self._consumer):
-                    stack.push_async_callback(_stop, part)
+                    stack.push_async_callback(stop, part)
                     await part.start()
                 for topic in _ASKED:
                     await self._producer.partitions_for(topic.name)
@@ -258,7 +258,7 @@ def _consumer(bootstrap_servers: str) -> AIOKafkaConsumer:
     )
 
 
-async def _stop(part: AIOKafkaProducer | AIOKafkaConsumer) -> None:
+async def stop(part: AIOKafkaProducer | AIOKafkaConsumer) -> None:
     """In a task of its own: aiokafka's stop may end as if it had been cancelled, when the broker is gone."""
     stopping = asyncio.create_task(part.stop())
     await asyncio.wait({stopping}, timeout=_STOP_SECONDS)
@@ -283,10 +283,11 @@ def _hear(record: ConsumerRecord, conversation: Conversation, began: float) -> H
         raise ClusterRefused(
             f"{place} answers, but not as these contracts say ({error}); use a coaching as new as the services"
         ) from error
-    return Heard(place, envelope, message, _said_at(record.headers), (time.monotonic() - began) * 1000)
+    return Heard(place, envelope, message, said_at(record.headers), (time.monotonic() - began) * 1000)
 
 
-def _said_at(headers: Headers) -> datetime | None:
+def said_at(headers: Headers) -> datetime | None:
+    """`ce_time`, where it can be read."""
     try:
         return parse_instant((dict(headers).get("ce_time") or b"").decode())
     except ValueError:

@@ -1,4 +1,4 @@
-"""What a Kafka cluster has, and changes to it. One of the two files here that know aiokafka (see `client.py`)."""
+"""What a Kafka cluster has, and changes to it. One of the three files here that know aiokafka (see `client.py`)."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping

@@ -3,7 +3,8 @@
 OpsError
 ├── BadUsage        what was asked cannot be asked so
 ├── ClusterRefused  the cluster answered, with no
-└── BrokerAway      the cluster did not answer in time
+├── BrokerAway      the cluster did not answer in time
+└── DatabaseAway    the database did not answer in time
 """
 
 from enum import IntEnum
@@ -31,4 +32,8 @@ class ClusterRefused(OpsError):
 
 
 class BrokerAway(OpsError):
+    exit_code = Exit.NO_ANSWER
+
+
+class DatabaseAway(OpsError):
     exit_code = Exit.NO_ANSWER

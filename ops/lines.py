@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Literal, Self
 
 from contracts import booking, credits
@@ -23,7 +23,7 @@ from ops.conversation import Heard
 GATHER_SECONDS: Final = 0.25
 _NAME_WIDTH, _DETAIL_WIDTH, _RIGHT_WIDTH = 19, 27, 8
 
-_VERDICTS: Final = {
+VERDICTS: Final = {
     "in_time": "refundable",
     "unconfirmed": "refundable, was not confirmed yet",
     "late": "not refundable",
@@ -49,7 +49,9 @@ class Line:
     @classmethod
     def heard(cls, said: Heard) -> Self:
         message = said.message
-        return cls("←", type(message).__name__, _detail(message), _elapsed(said.elapsed_ms), isinstance(message, _BAD))
+        return cls(
+            "←", type(message).__name__, detail_of(message), _elapsed(said.elapsed_ms), isinstance(message, _BAD)
+        )
 
     def __str__(self) -> str:
         """In columns, unless the detail is too long for its own."""
@@ -89,21 +91,42 @@ class Transcript:
             self._emails.clear()
 
 
-def when(moment: datetime) -> str:
-    """`Wed 25 Nov 2026, 10:00 UTC`, in English whatever the machine speaks. `moment` is in UTC."""
+def when(moment: datetime, zone: str = "UTC") -> str:
+    """`Wed 25 Nov 2026, 10:00 UTC`, in English whatever the machine speaks. `moment` is in that zone."""
     day = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[moment.weekday()]
     month = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")[moment.month - 1]
-    return f"{day} {moment.day} {month} {moment.year}, {moment:%H:%M} UTC"
+    return f"{day} {moment.day} {month} {moment.year}, {moment:%H:%M} {zone}"
 
 
-def _detail(message: Message) -> str:
+def span(length: timedelta) -> str:
+    """`2 d 3 h`, `23 h 59 min`, `59.999 s`, `1 ms`: in its two largest units, cut off. `length` is not negative."""
+    seconds, milliseconds = divmod(length // timedelta(milliseconds=1), 1000)
+    if seconds == 0:
+        return f"{milliseconds} ms"
+    if seconds < 60:
+        return f"{seconds + milliseconds / 1000:g} s"
+    counts = {"d": seconds // 86400, "h": seconds // 3600 % 24, "min": seconds // 60 % 60, "s": seconds % 60}
+    units = list(counts)
+    first = next(place for place, unit in enumerate(units) if counts[unit])
+    return " ".join(f"{counts[unit]} {unit}" for unit in units[first : first + 2] if counts[unit])
+
+
+def distance(length: timedelta, what: str) -> str:
+    """`23 h before the start`; negative: `1 ms after the start`."""
+    if not length:
+        return f"exactly at {what}"
+    return f"{span(abs(length))} {'before' if length > timedelta(0) else 'after'} {what}"
+
+
+def detail_of(message: Message) -> str:
+    """What matters of a message that is heard in answer. Raises TypeError for what is no answer."""
     match message:
         case SessionRequested() | SessionScheduled() | SessionRescheduled():
             return when(message.session.starts_at)
         case SessionDeclined():
             return _words(message.why)
         case SessionCanceled():
-            return _VERDICTS[message.rule]
+            return VERDICTS[message.rule]
         case RefundApproved():
             return f"by the {message.by.role}" if message.by.role != "support" else "by support"
         case CreditsGranted() | CreditsRefunded():

@@ -49,6 +49,22 @@ def read_span(text: str) -> timedelta:
     return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
 
 
+def read_since(text: str, now: datetime) -> datetime:
+    """So long ago: `45d`. Raises BadUsage."""
+    try:
+        return now - read_span(text)
+    except OverflowError:
+        raise BadUsage(f"{text!r} ago there was no time; write it as 45d, 12h or 30m") from None
+
+
+def read_id(text: str) -> str:
+    """A UUID in any case, as canonical text. Raises BadUsage."""
+    found = usable_id(text.strip())
+    if found is None:
+        raise BadUsage(f"{text!r} is no id; write it as 5f2c0d9e-8c1f-4c0e-9d3a-1f2e3d4c5b6a")
+    return found
+
+
 def read_start(starts_at: str | None, starts_in: str | None, now: datetime) -> datetime:
     """From the one of the two that was given. Raises BadUsage unless it is just one, and a time."""
     if (starts_at is None) == (starts_in is None):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Annotated, Final
+from urllib.parse import urlsplit
 
 from cyclopts import Group, Parameter
 from cyclopts.validators import Number
@@ -19,9 +20,18 @@ Servers = Annotated[
         metavar="HOST:PORT",
     ),
 ]
+CreditsDatabase = Annotated[
+    str | None,
+    Parameter(
+        env_var="CREDITS_DATABASE_URL",
+        help="The database of credits: postgresql://user:password@host:port/database.",
+        show_default=False,
+        metavar="URL",
+    ),
+]
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 Timeout = Annotated[
-    float, Parameter(metavar="SECONDS", validator=Number(gt=0), help="How long Kafka, or the answer, is waited for.")
+    float, Parameter(metavar="SECONDS", validator=Number(gt=0), help="How long an answer is waited for.")
 ]
 
 
@@ -47,6 +57,20 @@ class Sending:
 BY_DEFAULT: Final = Sending()
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looking:
+    """How long somebody looks, and who it is for."""
+
+    timeout: Timeout = TIMEOUT_SECONDS
+
+    json: Flag = False
+    """One JSON object a line."""
+
+
+LOOKING_BY_DEFAULT: Final = Looking()
+
+
 def servers(given: str | None) -> str:
     """Raises BadUsage when it is missing, or is no address."""
     if not given:
@@ -56,3 +80,25 @@ def servers(given: str | None) -> str:
         if not host or not port.isdecimal() or not 0 < int(port) < 65536:
             raise BadUsage(f"{given!r} is no address of Kafka; write it as host:port[,host:port]")
     return given.replace(" ", "")
+
+
+def credits_database(given: str | None) -> str:
+    """Raises BadUsage when it is missing, or is no address."""
+    if not given:
+        raise BadUsage(
+            "no database is named; set CREDITS_DATABASE_URL or give --credits-database-url, as "
+            "postgresql://user:password@host:port/database"
+        )
+    try:
+        parts = urlsplit(given)
+        usable = parts.scheme in ("postgresql", "postgres") and bool(parts.hostname and parts.path.strip("/"))
+        usable = usable and parts.port != 0
+    except ValueError:  # a port that is no number
+        usable = False
+    if not usable:
+        # What was given may hold a password: it is not said again.
+        raise BadUsage(
+            "that is no address of a database; write it as postgresql://user:password@host:port/database, "
+            "with signs such as @ and / in the password percent-encoded"
+        )
+    return given

@@ -1,18 +1,23 @@
 """What is printed, and where: answers on standard output, complaints on standard error."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from ops.lines import Line
+from ops.session_lines import HistoryLine
 
 # Words come from the bus and from people: they are not markup. Lines are not cut: a pipe has no width.
 _OUT = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 _ERR = Console(highlight=False, markup=False, emoji=False, soft_wrap=True, stderr=True)
+# What moves the cursor, changes colours, or turns the direction of writing.
+_CONTROLS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def plain() -> bool:
@@ -25,11 +30,11 @@ def help_console() -> Console:
 
 
 def say(text: str, style: str = "") -> None:
-    _OUT.print(text, style=style)
+    _print(Text(_harmless(text), style))
 
 
 def complain(sentence: str) -> None:
-    _ERR.print(sentence, style="red")
+    _ERR.print(_harmless(sentence), style="red")
 
 
 def say_json(value: Mapping[str, Any]) -> None:
@@ -38,11 +43,28 @@ def say_json(value: Mapping[str, Any]) -> None:
 
 
 def say_line(line: Line) -> None:
-    text = Text(str(line))
+    text = Text(_one_line(str(line)))
     text.stylize("red" if line.bad else "green" if line.arrow == "←" else "cyan", 0, 1)
     text.stylize("bold red" if line.bad else "bold", 2, 2 + len(line.name))
     text.stylize("dim", len(text) - len(line.right))
-    _OUT.print(text)
+    _print(text)
+
+
+def say_facts(rows: Iterable[tuple[str, str]]) -> None:
+    """A label and what there is to say of it, a line each."""
+    for label, fact in rows:
+        text = Text(f"{label:<8} {_one_line(fact)}")
+        text.stylize("dim", 0, len(label))
+        _print(text)
+
+
+def say_history(line: HistoryLine) -> None:
+    text = Text(_one_line(str(line)))
+    arrow = len(line.time) + 2
+    text.stylize("dim", 0, arrow)
+    text.stylize("red" if line.bad else "green" if line.arrow == "←" else "cyan", arrow, arrow + 1)
+    text.stylize("bold red" if line.bad else "bold", arrow + 2, arrow + 2 + len(line.name))
+    _print(text)
 
 
 def say_table(rows: Sequence[Sequence[str]]) -> None:
@@ -60,3 +82,31 @@ def waiting(for_what: str) -> Iterator[None]:
         return
     with _OUT.status(Text(f"waiting for {for_what}", style="dim")):
         yield
+
+
+@contextmanager
+def reading(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar, moved by who says how much was read and of how much; nothing where nobody looks."""
+    if plain():
+        yield lambda _read, _of: None
+        return
+    columns = (TextColumn("reading {task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=_OUT, transient=True) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda read, of: progress.update(task, completed=read, total=of)
+
+
+def _print(text: Text) -> None:
+    """A pipe gets it as it is, at a tenth of what a terminal's line costs."""
+    if plain():
+        print(text.plain, flush=True)
+    else:
+        _OUT.print(text)
+
+
+def _harmless(text: str) -> str:
+    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def _one_line(text: str) -> str:
+    return _harmless(" ".join(text.splitlines()))

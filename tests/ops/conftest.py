@@ -1,5 +1,6 @@
-"""A broker without topics: the development broker, and Apache Kafka in a container where a test asks for both."""
+"""Brokers with and without topics, the whole system, and the command line as somebody types it."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
 
@@ -8,10 +9,13 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from devstack.broker import DevelopmentBroker
 from devstack.containers import kafka_container
-from devstack.parts import Part, until
+from devstack.parts import Part, first_error_of_group, until
+from devstack.stack import Stack, embedded_parts
 from ops import topics
+from ops.__main__ import main
 from ops.client import Client
 from tests.ops.answerer import Answerer, open_answerer
+from tests.ops.typed import Run
 
 BOTH_KINDS = [
     pytest.param("embedded", id="development-broker"),
@@ -59,6 +63,23 @@ async def bus(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
     await broker.stop()
 
 
+@pytest.fixture(scope="session")
+async def platform(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    """All three services at work, each a process of its own."""
+    home = tmp_path_factory.mktemp("platform")
+    stack = Stack(embedded_parts(home), home)
+    try:
+        await stack.start_parts()
+        # The workers start while their databases are made: they wait for what is not there yet.
+        with first_error_of_group():
+            async with asyncio.TaskGroup() as group:
+                group.create_task(stack.start_workers())
+                await stack.prepare()
+        yield stack
+    finally:
+        await stack.stop()
+
+
 @pytest.fixture
 async def answerer(bus: str) -> AsyncIterator[Answerer]:
     async with open_answerer(bus) as one:
@@ -69,6 +90,22 @@ async def answerer(bus: str) -> AsyncIterator[Answerer]:
 async def client(bus: str) -> AsyncIterator[Client]:
     async with Client(bus, timeout_seconds=10) as one:
         yield one
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    async def in_a_thread(*words: str) -> tuple[int, str, str]:
+        exit_code = await asyncio.to_thread(main, words)
+        printed = capsys.readouterr()
+        return exit_code, printed.out, printed.err
+
+    return in_a_thread
+
+
+@pytest.fixture(autouse=True)
+def no_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("KAFKA_BOOTSTRAP_SERVERS", "CREDITS_DATABASE_URL"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(autouse=True)

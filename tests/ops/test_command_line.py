@@ -1,9 +1,7 @@
 """`coaching`, as a person or a script uses it: what it prints, where, and its exit code."""
 
-import asyncio
 import json
 import shlex
-from collections.abc import Callable, Coroutine
 from typing import Any
 from uuid import uuid4
 
@@ -11,7 +9,6 @@ import pytest
 
 from contracts.catalog import decode, encode
 from devstack.parts import free_port, until
-from ops.__main__ import main
 from ops.client import Client
 from ops.errors import BrokerAway
 from tests.ops.answerer import Answerer, Say
@@ -27,6 +24,7 @@ from tests.ops.said import (
     requested,
     scheduled,
 )
+from tests.ops.typed import Run
 
 SESSION = "5f2c0d9e-8c1f-4c0e-9d3a-1f2e3d4c5b6a"
 ACCOUNT = "4b0e7c52-6f0d-4b52-9d5e-0a7f6f3f2c11"
@@ -41,28 +39,11 @@ COMMANDS = [
     "send cancel",
     "send refund",
     "send grant",
+    "session",
+    "account",
 ]
 SCHEDULE = ["send", "schedule", "--account", ACCOUNT, "--client", "Ana", "--coach", "Ben", "--credits", "3"]
 CANCEL = ["send", "cancel", SESSION, "--by", "client:Ana"]
-
-Run = Callable[..., Coroutine[Any, Any, tuple[int, str, str]]]
-
-
-@pytest.fixture(autouse=True)
-def no_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("KAFKA_BOOTSTRAP_SERVERS", raising=False)
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Exit code, standard output, standard error."""
-
-    async def in_a_thread(*arguments: str) -> tuple[int, str, str]:
-        exit_code = await asyncio.to_thread(main, arguments)
-        printed = capsys.readouterr()
-        return exit_code, printed.out, printed.err
-
-    return in_a_thread
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -106,6 +87,16 @@ async def test_every_example_is_one_that_works(run: Run) -> None:
         ([*CANCEL, "--bootstrap-servers", "localhost"], "'localhost' is no address of Kafka; write it as host:port"),
         ([*CANCEL, "--bootstrap-servers", "a:1,b"], "'a:1,b' is no address of Kafka"),
         (["topics", "plan"], "no Kafka is named"),
+        (["session"], "SESSION is missing; see: coaching session --help"),
+        (["session", "7"], "'7' is no id; write it as 5f2c0d9e-8c1f-4c0e-9d3a-1f2e3d4c5b6a"),
+        (["session", SESSION], "no Kafka is named"),
+        (["session", SESSION, "--since", "ever", "--bootstrap-servers", "a:1"], "'ever' is no span of time"),
+        (["account"], "ACCOUNT is missing; see: coaching account --help"),
+        (["account", "Ana"], "'Ana' is no id"),
+        (["account", ACCOUNT], "no database is named; set CREDITS_DATABASE_URL or give --credits-database-url, as"),
+        (["account", ACCOUNT, "--credits-database-url", "sqlite:///here"], "that is no address of a database"),
+        (["account", ACCOUNT, "--credits-database-url", "postgresql://u:p@host"], "that is no address of a database"),
+        (["account", ACCOUNT, "--credits-database-url", "postgresql://h:x/credits"], "that is no address of a"),
         (["topics", "apply", "--partitions", "0"], "Invalid value"),
         (["topics", "apply", "--timeout", "0"], "Invalid value"),
     ],
@@ -117,7 +108,7 @@ async def test_what_cannot_be_asked_so_is_told_in_one_sentence(run: Run, argumen
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", [CANCEL, ["topics", "plan"], ["topics", "apply"]])
+@pytest.mark.parametrize("arguments", [CANCEL, ["topics", "plan"], ["topics", "apply"], ["session", SESSION]])
 async def test_a_broker_that_is_away_is_exit_code_3(run: Run, arguments: list[str]) -> None:
     address = f"127.0.0.1:{free_port()}"
     exit_code, out, err = await run(*arguments, "--bootstrap-servers", address, "--timeout", "0.3")

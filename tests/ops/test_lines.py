@@ -1,6 +1,7 @@
 """A conversation as people read it."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
@@ -9,7 +10,7 @@ from contracts.fields import Message
 from messaging.envelope import Envelope
 from messaging.records import Place
 from ops.conversation import Heard
-from ops.lines import GATHER_SECONDS, Line, Transcript
+from ops.lines import GATHER_SECONDS, Line, Transcript, distance, span
 from tests.ops.said import (
     approved,
     canceled,
@@ -114,3 +115,37 @@ async def test_an_email_that_stays_alone_is_told_soon() -> None:
     assert not told.is_set()
     async with asyncio.timeout(20 * GATHER_SECONDS):
         await told.wait()
+
+
+@pytest.mark.parametrize(
+    ("length", "said"),
+    [
+        (timedelta(0), "0 ms"),
+        (timedelta(milliseconds=1), "1 ms"),
+        (timedelta(milliseconds=999), "999 ms"),
+        (timedelta(seconds=1), "1 s"),
+        (timedelta(seconds=59, milliseconds=999), "59.999 s"),
+        (timedelta(minutes=1), "1 min"),
+        (timedelta(minutes=1, seconds=59, milliseconds=999), "1 min 59 s"),
+        (timedelta(hours=1), "1 h"),
+        (timedelta(hours=23, minutes=59, seconds=59), "23 h 59 min"),
+        (timedelta(hours=24), "1 d"),
+        # what lies between the two largest units is not left out for a smaller one
+        (timedelta(days=2, minutes=3), "2 d"),
+        (timedelta(days=400, hours=5), "400 d 5 h"),
+    ],
+)
+def test_a_span_is_said_in_its_two_largest_units(length: timedelta, said: str) -> None:
+    assert span(length) == said
+
+
+@pytest.mark.parametrize(
+    ("length", "said"),
+    [
+        (timedelta(hours=23), "23 h before the start"),
+        (timedelta(0), "exactly at the start"),
+        (timedelta(milliseconds=-1), "1 ms after the start"),
+    ],
+)
+def test_a_distance_says_on_which_side_it_lies(length: timedelta, said: str) -> None:
+    assert distance(length, "the start") == said

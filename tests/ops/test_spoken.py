@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from ops.errors import BadUsage
-from ops.spoken import id_of, read_actor, read_person, read_span, read_start
+from ops.spoken import id_of, read_actor, read_id, read_person, read_since, read_span, read_start
 
 NOW = datetime(2026, 11, 23, 11, 0, 0, 123_456, tzinfo=UTC)
 AN_ID = "5f2c0d9e-8c1f-4c0e-9d3a-1f2e3d4c5b6a"
@@ -115,3 +115,19 @@ def test_a_start_is_given_from_now_or_by_the_clock(at: str | None, within: str |
 def test_a_start_is_given_once_and_is_a_time(at: str | None, within: str | None, said: str) -> None:
     with pytest.raises(BadUsage, match=said):
         read_start(at, within, NOW)
+
+
+def test_since_is_so_long_ago() -> None:
+    assert read_since("45d", NOW) == NOW - timedelta(days=45)
+
+
+@pytest.mark.parametrize("typed", ["800000d", "99999999999999999999d"])
+def test_before_all_time_nothing_is_looked_for(typed: str) -> None:
+    with pytest.raises(BadUsage, match="there was no time; write it as"):
+        read_since(typed, NOW)
+
+
+def test_an_id_is_read_in_any_case() -> None:
+    assert read_id(f" {AN_ID.upper()} ") == AN_ID
+    with pytest.raises(BadUsage, match="'Ana' is no id; write it as"):
+        read_id("Ana")
