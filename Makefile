@@ -27,7 +27,7 @@ test: $(stamp)  ## Every test that this machine can run
 	.venv/bin/python -m pytest
 
 test-long: $(stamp)  ## The same with 10,000 examples for each property (an hour or so)
-	HYPOTHESIS_PROFILE=long .venv/bin/python -m pytest
+	HYPOTHESIS_PROFILE=long .venv/bin/python -m pytest --timeout=0
 
 mutants: $(stamp)  ## Each rule made wrong, one line at a time: the tests must notice
 	@.venv/bin/python -m tests.mutants

@@ -14,7 +14,7 @@ from messaging import logs
 from messaging.database import migrate
 from messaging.exits import ExitCode
 from messaging.pipeline import first_line
-from messaging.retry import waits_seconds
+from messaging.retry import Failure, classify, waits_seconds
 from messaging.settings import BadSettings, ServiceSettings, read_settings
 from messaging.worker import Worker
 
@@ -58,14 +58,14 @@ async def _migrate(service: Service[Any], settings: ServiceSettings) -> int:
     while True:
         try:
             revision = await migrate(settings.database_url, service.migrations)
-        except (OSError, TimeoutError) as error:
+        except (OSError, SQLAlchemyError) as error:
+            if classify(error, contended=frozenset()) is not Failure.PASSING:
+                sys.stderr.write(f"{service.name}: the database refuses the migration: {first_line(error)}\n")
+                return ExitCode.UNKNOWN_FAILURE
             if not said:
                 sys.stderr.write(f"waiting for the database: {first_line(error)}\n")
                 said = True
             await asyncio.sleep(next(waits))
-        except SQLAlchemyError as error:
-            sys.stderr.write(f"{service.name}: the database refuses the migration: {first_line(error)}\n")
-            return ExitCode.UNKNOWN_FAILURE
         else:
             sys.stdout.write(f"{service.name} {revision}\n")
             return ExitCode.DONE

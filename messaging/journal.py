@@ -21,6 +21,7 @@ MessageKey = tuple[str, str]
 """(topic, message id), where a replayed message keeps its original topic."""
 
 KEPT: Final = timedelta(days=45)
+REMOVED_AT_ONCE: Final = 1000
 
 CREATE_TABLE: Final = (
     """
@@ -208,7 +209,7 @@ async def mark_announced(connection: AsyncConnection, keys: Sequence[MessageKey]
         await connection.execute(_MARK, _split(keys))
 
 
-async def remove_old(connection: AsyncConnection, *, kept: timedelta = KEPT, at_most: int = 1000) -> int:
+async def remove_old(connection: AsyncConnection, *, kept: timedelta = KEPT, at_most: int = REMOVED_AT_ONCE) -> int:
     """Removes up to `at_most` announced rows older than `kept`; returns how many (delivery, rule 14)."""
     result = await connection.execute(_REMOVE_OLD, {"kept": kept, "at_most": at_most})
     return int(result.rowcount)

@@ -13,9 +13,11 @@ import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.consumer import fetcher
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import KafkaError
 from aiokafka.partitioner import murmur2
+from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record import default_records
 from aiokafka.record._crecords import DefaultRecordBatchBuilder as CompiledBuilder
 from faststream import AckPolicy
@@ -24,6 +26,7 @@ from faststream.kafka.annotations import KafkaMessage
 from faststream.kafka.message import KafkaAckableMessage
 
 from messaging.exits import ExitCode, leave
+from messaging.pipeline import first_line
 from messaging.records import Outgoing, Place, Record
 from messaging.retry import BrokerAway
 from messaging.watchdog import Vitals
@@ -31,7 +34,8 @@ from messaging.watchdog import Vitals
 SESSION_TIMEOUT_SECONDS: Final = 6
 HEARTBEAT_SECONDS: Final = 1
 REBALANCE_TIMEOUT_SECONDS: Final = 20
-POLL_INTERVAL_SECONDS: Final = 60
+# A batch is tried for as long as it takes: who leaves the group meanwhile only hands its failure on. See the watchdog.
+POLL_INTERVAL_SECONDS: Final = 24 * 3600
 REVOKE_WAIT_SECONDS: Final = 12
 PUBLISH_TIMEOUT_SECONDS: Final = 25
 OFFSET_COMMIT_TIMEOUT_SECONDS: Final = 5
@@ -40,6 +44,7 @@ _REQUEST_TIMEOUT_SECONDS = 30
 _PRODUCE_TIMEOUT_SECONDS = 10
 _POLL_MILLISECONDS = 20
 _PRODUCER_BATCH_BYTES = 700_000
+_LARGEST_PLAIN_RECORD_BYTES = 1_000_000
 _ADMIN_TIMEOUT_SECONDS = 10
 _LOOK_TIMEOUT_SECONDS = 5
 
@@ -50,6 +55,40 @@ def check_compiled() -> None:
     """Raises RuntimeError without aiokafka's C extensions: in pure Python, a checksum costs more than a message."""
     if default_records.DefaultRecordBatchBuilder is not CompiledBuilder:
         raise RuntimeError("aiokafka runs without its C extensions; install its wheel, not its source")
+
+
+class _FetchResult(fetcher.FetchResult):  # type: ignore[misc]  # aiokafka carries no types
+    """What was fetched of a partition. A record that aiokafka cannot parse stops this partition before it, no other.
+
+    Its own `getall` raises, and then what it had taken of other partitions is gone, though their positions moved on.
+    """
+
+    _partition_records: Any
+
+    def getall(self, max_records: int | None = None) -> list[ConsumerRecord]:
+        if not self.check_assignment(self._topic_partition) or not self.has_more():
+            return []
+        records = []
+        try:
+            for record in self._partition_records:
+                records.append(record)
+                if len(records) == max_records:
+                    self._update_position()
+                    return records
+        except Exception as error:  # noqa: BLE001 - a header's name, a codec, a checksum: anything may be wrong
+            self._stop_before(self._partition_records.next_fetch_offset, error)
+        self._update_position()
+        self._partition_records = None
+        return records
+
+    def _stop_before(self, offset: int, error: Exception) -> None:
+        self._assignment.state_value(self._topic_partition).pause()
+        log.critical(
+            "record.unparsed",
+            message="A record cannot be parsed: neither it nor what follows it in its partition is read.",
+            place=str(Place(self._topic_partition.topic, self._topic_partition.partition, offset)),
+            error=f"{type(error).__name__}: {error}",
+        )
 
 
 class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka carries no types
@@ -100,6 +139,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka car
             partition_assignment_strategy=(RoundRobinPartitionAssignor,),
         )
         self._subscriber(self._handle)
+        fetcher.FetchResult = _FetchResult
 
     async def start(self) -> None:
         """Raises BrokerAway while the broker cannot be reached; call again then."""
@@ -120,6 +160,12 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka car
     @property
     def owns_partitions(self) -> bool:
         return self._assigned and self._subscriber.consumer is not None
+
+    def unparsed(self) -> list[Place]:
+        """The records before which a partition stands because they cannot be parsed."""
+        consumer = self._subscriber.consumer
+        stopped = sorted(consumer.paused()) if consumer is not None else []
+        return [Place(one.topic, one.partition, _position(consumer, one)) for one in stopped]
 
     def lag(self) -> int:
         """Records that wait in the partitions this worker owns, as of the last look."""
@@ -142,7 +188,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka car
             batch_running=not self._idle.is_set(),
             topics_known=all(consumer.partitions_for_topic(topic) for topic in self._topics),
             positions={str(partition): _position(consumer, partition) for partition in consumer.assignment()},
-            waiting={str(partition): count for partition, count in self._waiting().items()},
+            waiting={str(partition): count for partition, count in self._progressing().items()},
         )
 
     async def on_partitions_revoked(self, _revoked: list[TopicPartition]) -> None:
@@ -171,7 +217,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka car
             await self._commit(raw)
         except Exception as error:  # noqa: BLE001 - the process ends
             leave(
-                ExitCode.UNKNOWN_FAILURE, f"a batch failed for a reason nobody foresaw: {type(error).__name__}: {error}"
+                ExitCode.UNKNOWN_FAILURE,
+                f"a batch failed for a reason nobody foresaw: {type(error).__name__}: {first_line(error)}",
             )
         finally:
             self._idle.set()
@@ -220,6 +267,12 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka car
             for partition, end in self._ends.items()
             if partition in owned and (position := _position(consumer, partition)) >= 0
         }
+
+    def _progressing(self) -> dict[TopicPartition, int]:
+        """As `_waiting`, without the partitions that stand before a record which cannot be parsed."""
+        consumer = self._subscriber.consumer
+        stopped = consumer.paused() if consumer is not None else set()
+        return {partition: count for partition, count in self._waiting().items() if partition not in stopped}
 
 
 def _position(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int:
@@ -289,7 +342,13 @@ class Publisher:
                 by_partition: dict[TopicPartition, list[Outgoing]] = defaultdict(list)
                 for record in records:
                     by_partition[await self._partition(record)].append(record)
-                await asyncio.gather(*(self._publish_to(*item) for item in by_partition.items()))
+                # All of them end before the next try begins: two at once in one partition could swap records.
+                ends = await asyncio.gather(
+                    *(self._publish_to(*item) for item in by_partition.items()), return_exceptions=True
+                )
+                for error in ends:
+                    if error is not None:
+                        raise error
         except (KafkaError, TimeoutError) as error:
             raise BrokerAway(f"{type(error).__name__}: {error}") from error
 
@@ -302,12 +361,18 @@ class Publisher:
     async def _publish_to(self, partition: TopicPartition, records: Sequence[Outgoing]) -> None:
         sent = 0
         while sent < len(records):
-            batch = self._producer.create_batch()
+            batch = self._batch_for(records[sent])
             while sent < len(records) and _append(batch, records[sent]):
                 sent += 1
             batch.close()
             self._check_standstill()
             await (await self._producer.send_batch(batch, partition.topic, partition=partition.partition))
+
+    def _batch_for(self, record: Outgoing) -> BatchBuilder:
+        """Only a dead letter can be larger than a record may be: its original came squeezed, and so it has to go."""
+        if record.size_bytes <= _LARGEST_PLAIN_RECORD_BYTES:
+            return self._producer.create_batch()
+        return BatchBuilder(_PRODUCER_BATCH_BYTES, default_records.DefaultRecordBatch.CODEC_ZSTD)
 
 
 def _append(batch: Any, record: Outgoing) -> bool:

@@ -220,7 +220,7 @@ class Worker(Generic[M]):
     async def _wait_for(self, part: str, problem_of: Callable[[], Awaitable[str | None]]) -> None:
         """Waits as long as it takes; says what is missing once, and again only when it is another thing."""
         said: str | None = None
-        while (problem := await problem_of()) is not None:
+        while (problem := await self._alive_during(problem_of())) is not None:
             self._health.checked({part: problem})
             if problem != said:
                 log.warning("worker.waits", message=f"Waiting for the {part}: {problem}.", part=part)
@@ -229,6 +229,17 @@ class Worker(Generic[M]):
         if said is not None:
             log.info("worker.found", message=f"The {part} is there.", part=part)
         self._health.checked({"worker": "starting"})
+
+    async def _alive_during(self, attempt: Awaitable[str | None]) -> str | None:
+        """Joining a group can take a rebalance, and a connection its time: no reason to be taken for dead."""
+        task = asyncio.ensure_future(attempt)
+        try:
+            while not task.done():
+                await asyncio.wait({task}, timeout=_CHECK_SECONDS)
+                self._health.checked(self._health.problems)
+        finally:
+            task.cancel()
+        return task.result()
 
     async def _check_health(self) -> None:
         while True:
@@ -239,15 +250,26 @@ class Worker(Generic[M]):
             await asyncio.sleep(_CHECK_SECONDS if not problems else _ASK_AGAIN_SECONDS)
 
     async def _problems(self) -> Mapping[str, str]:
+        consumer = self._started_consumer()
+        database, broker, mail_server = await asyncio.gather(
+            self._bounded(self._database_answers()),
+            self._bounded(_broker_problem(self._publisher.check())),
+            self._bounded(self._companion_problem()),
+        )
+        unparsed = ", ".join(str(place) for place in consumer.unparsed())
         found = {
-            "partitions": None if self._started_consumer().owns_partitions else "no partitions are assigned yet",
-            "database": await self._bounded(self._database_answers()),
-            "broker": await self._bounded(_broker_problem(self._publisher.check())),
-            "mail server": await self._companion.problem() if self._companion is not None else None,
+            "partitions": None if consumer.owns_partitions else "no partitions are assigned yet",
+            "records": f"cannot be parsed: {unparsed}" if unparsed else None,
+            "database": database,
+            "broker": broker,
+            "mail server": mail_server,
         }
         if (seconds := self._pipeline.failing_seconds()) > FAILING_IS_NOT_READY_SECONDS:
             found["batch"] = f"has been failing for {seconds:.0f} s"
         return {part: problem for part, problem in found.items() if problem is not None}
+
+    async def _companion_problem(self) -> str | None:
+        return await self._companion.problem() if self._companion is not None else None
 
     async def _bounded(self, check: Awaitable[str | None]) -> str | None:
         try:
@@ -287,8 +309,10 @@ class Worker(Generic[M]):
         while True:
             await asyncio.sleep(_CLEAN_EVERY_SECONDS)
             try:
-                async with self._engine.begin() as connection:
-                    await journal.remove_old(connection)
+                removed = journal.REMOVED_AT_ONCE
+                while removed == journal.REMOVED_AT_ONCE:
+                    async with self._engine.begin() as connection:
+                        removed = await journal.remove_old(connection)
             except (SQLAlchemyError, OSError) as error:
                 log.info("journal.not_cleaned", message="Old journal rows are kept for now.", error=first_line(error))
 

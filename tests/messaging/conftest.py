@@ -1,4 +1,4 @@
-"""The toy service's database, and both kinds of broker: one a test module."""
+"""The toy service's database, one a test module, and a broker of each kind."""
 
 from collections.abc import AsyncIterator
 from uuid import uuid4
@@ -36,7 +36,7 @@ def bench(engine: AsyncEngine) -> Bench:
     return Bench(engine)
 
 
-@pytest.fixture(scope="module", params=ON_BOTH)
+@pytest.fixture(scope="session", params=ON_BOTH)
 async def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
     home = tmp_path_factory.mktemp("broker")
     part: Part = kafka_container() if request.param == "container" else DevelopmentBroker(home)
@@ -45,7 +45,7 @@ async def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
     await part.stop()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 async def admin(broker: str) -> AsyncIterator[AIOKafkaAdminClient]:
     admin = AIOKafkaAdminClient(bootstrap_servers=broker)
     await admin.start()
@@ -53,7 +53,7 @@ async def admin(broker: str) -> AsyncIterator[AIOKafkaAdminClient]:
     await admin.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 async def publisher(broker: str) -> AsyncIterator[Publisher]:
     publisher = Publisher(broker, "tests", check_standstill=lambda: None)
     await publisher.start()

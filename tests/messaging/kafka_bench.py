@@ -28,6 +28,11 @@ async def new_topic(admin: AIOKafkaAdminClient, partitions: int = PARTITIONS, **
     told = {key.replace("_", "."): value for key, value in settings.items()}
     answer = await admin.create_topics([NewTopic(name, partitions, 1, topic_configs=told)])
     assert answer.topic_errors[0][1] == 0, answer
+
+    async def known() -> bool:
+        return name in await admin.list_topics()
+
+    assert await until(known, 10)
     return name
 
 
@@ -89,10 +94,12 @@ async def read_all(broker: str, topic: str, count: int) -> list[Any]:
         await consumer.stop()
 
 
-async def committed(admin: AIOKafkaAdminClient, group: str) -> dict[int, int]:
-    """By partition, for those of one topic."""
+async def committed(admin: AIOKafkaAdminClient, group: str, topic: str) -> dict[int, int]:
+    """By partition."""
     offsets = await admin.list_consumer_group_offsets(group)
-    return {partition.partition: told.offset for partition, told in offsets.items() if told.offset >= 0}
+    return {
+        place.partition: told.offset for place, told in offsets.items() if place.topic == topic and told.offset >= 0
+    }
 
 
 def numbered(topic: str, count: int, *, keys: int = 1, size: int = 0) -> list[Outgoing]:

@@ -9,11 +9,15 @@ from sqlalchemy.engine import URL
 
 
 class Wire:
-    """Passes bytes on. While `dead`, they vanish, in both directions, and nobody is told: no reset, no end."""
+    """Passes bytes on. While `dead`, they vanish, in both directions, and nobody is told: no reset, no end.
+
+    The first `starting` connections are told that the database is starting up.
+    """
 
     def __init__(self, target: URL) -> None:
         self._target = target
         self.dead = False
+        self.starting = 0
         self.port = 0
         self._ends: list[StreamWriter] = []
 
@@ -22,6 +26,10 @@ class Wire:
         return self._target.set(host="127.0.0.1", port=self.port)
 
     async def serve(self, reader: StreamReader, writer: StreamWriter) -> None:
+        if self.starting > 0:
+            self.starting -= 1
+            await _refuse(reader, writer)
+            return
         other_reader, other_writer = await asyncio.open_connection(self._target.host, self._target.port)
         self._ends += [writer, other_writer]
         await asyncio.gather(self._pass_on(reader, other_writer), self._pass_on(other_reader, writer))
@@ -43,9 +51,21 @@ class Wire:
                 await end.wait_closed()
 
 
+async def _refuse(reader: StreamReader, writer: StreamWriter) -> None:
+    """As PostgreSQL does while it starts: no to the question for TLS, then an error (FATAL, 57P03)."""
+    await reader.readexactly(8)
+    writer.write(b"N")
+    await reader.readexactly(8)
+    fields = b"SFATAL\0VFATAL\0C57P03\0Mthe database system is starting up\0\0"
+    writer.write(b"E" + (len(fields) + 4).to_bytes(4, "big") + fields)
+    await writer.drain()
+    writer.close()
+
+
 @asynccontextmanager
-async def wire(target: URL, port: int = 0) -> AsyncIterator[Wire]:
+async def wire(target: URL, port: int = 0, *, starting: int = 0) -> AsyncIterator[Wire]:
     wire = Wire(target)
+    wire.starting = starting
     server = await asyncio.start_server(wire.serve, "127.0.0.1", port)
     wire.port = server.sockets[0].getsockname()[1]
     try:

@@ -143,14 +143,15 @@ def test_another_type_key_or_body_is_other_content() -> None:
     assert len({digest(*content) for content in DIFFERENT}) == len(DIFFERENT)
 
 
+TEXT = st.text(max_size=5)
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=10,
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=5,
 )
 
 
-@given(st.dictionaries(st.text(), JSON))
+@given(st.dictionaries(TEXT, JSON, max_size=3))
 def test_content_that_was_written_and_read_again_has_the_same_hash(body: dict[str, Any]) -> None:
     again = json.loads(json.dumps(body))
     assert digest("toy.Add.v1", b"k", again) == digest("toy.Add.v1", b"k", body)

@@ -1,9 +1,13 @@
 """Records out to a real broker: the development broker, and Apache Kafka in a container."""
 
+import asyncio
 import gc
+from collections.abc import Sequence
 
 import pytest
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaConnectionError
 
 from devstack.parts import free_port
 from messaging import kafka
@@ -73,6 +77,38 @@ async def test_the_largest_record_of_a_source_fits_its_dead_letter_topic(
     large = Outgoing(dead, b"k", b"x" * 1_048_000, [("__dlq.errors.message", b"x" * 4_000)])
     await publisher.publish([Outgoing(dead, b"k", b"before", []), large, Outgoing(dead, b"k", b"after", [])])
     assert [len(one.value) for one in await read_all(broker, dead, 3)] == [6, 1_048_000, 5]
+
+
+@pytest.mark.parametrize("value", [b"[" * 10_000_000, b"".join(b"%08x " % (one * one) for one in range(200_000))])
+async def test_a_dead_letter_whose_original_came_squeezed_is_squeezed_as_well(
+    broker: str, publisher: Publisher, admin: AIOKafkaAdminClient, value: bytes
+) -> None:
+    """As it stands it would be refused as too large, and tried for ever."""
+    dead = await new_topic(admin, 1, max_message_bytes=str(1_048_588 + 65_536))
+    await publisher.publish([Outgoing(dead, b"k", one, []) for one in (b"before", value, b"after")])
+    assert [one.value for one in await read_all(broker, dead, 3)] == [b"before", value, b"after"]
+
+
+async def test_a_partition_that_fails_leaves_no_other_publishing_behind(
+    publisher: Publisher, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What still runs when the next try begins could put an older record after a newer one."""
+    other_may_end, ended = asyncio.Event(), []
+
+    async def publish_to(partition: TopicPartition, _: Sequence[Outgoing]) -> None:
+        if partition.partition == 0:
+            raise KafkaConnectionError
+        await other_may_end.wait()
+        ended.append(partition.partition)
+
+    monkeypatch.setattr(publisher, "_publish_to", publish_to)
+    publishing = asyncio.create_task(publisher.publish(numbered(topic, 30, keys=9)))
+    await asyncio.wait({publishing}, timeout=0.1)
+    assert not publishing.done()
+    other_may_end.set()
+    with pytest.raises(BrokerAway, match="KafkaConnectionError"):
+        await publishing
+    assert sorted(ended) == [1, 2]
 
 
 async def test_nothing_to_publish_is_published(publisher: Publisher) -> None:

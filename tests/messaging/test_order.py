@@ -5,13 +5,16 @@ import random
 from collections.abc import AsyncIterator
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.engine import URL
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from devstack.parts import until
 from messaging.database import create_engine
 from messaging.retry import BrokerAway
 from tests.messaging.bench import Bench, Log, add, await_next, body, divide, doubled, elsewhere, header, new_id
 from tests.messaging.poison import poison
+from tests.messaging.toy import State, ToyHandler
 
 
 class Stall:
@@ -134,6 +137,42 @@ async def test_a_worker_that_stalls_after_its_commit_is_overtaken_in_order(
     stall.released.set()
     await stalled
     assert (quick.log.numbers(), len(quick.log.records)) == ([1, 2], 3)
+
+
+class StallingHandler(ToyHandler):
+    """Is held after its rows are written, its locks still in hand."""
+
+    def __init__(self, stall: Stall) -> None:
+        self._stall = stall
+
+    async def save(self, connection: AsyncConnection, state: State) -> None:
+        await super().save(connection, state)
+        await self._stall.hold()
+
+
+async def test_what_was_committed_while_a_worker_waited_for_the_key_is_published_first(
+    engine: AsyncEngine, other_engine: AsyncEngine
+) -> None:
+    """A statement that waited for a lock still sees the rows of before: what counts is read in a later one."""
+    writing, publishing, counter = Stall(), Stall(), new_id()
+    slow = Bench(engine, Log(before_publishing=publishing.hold), handler=StallingHandler(writing))
+    quick = Bench(other_engine)
+    slow.log.records = quick.log.records
+
+    async def quick_waits() -> bool:
+        async with engine.connect() as connection:
+            waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            return bool((await connection.execute(text(waiting))).all())
+
+    first = asyncio.create_task(slow.pipeline.process([add(counter, 1)]))
+    await writing.reached.wait()
+    second = asyncio.create_task(quick.pipeline.process([add(counter, 1)]))
+    assert await until(quick_waits, 4)
+    writing.released.set()
+    await second
+    assert quick.log.numbers() == [1, 2]
+    publishing.released.set()
+    await first
 
 
 async def test_two_workers_on_one_key_lose_nothing_and_announce_in_order(

@@ -10,6 +10,7 @@ PAIRS = 200
 
 
 async def test_of_two_requests_for_one_slot_at_once_exactly_one_wins(platform: Platform) -> None:
+    account_id = await platform.account_with(1)
     second_worker = await platform.stack.start_worker("booking")
     starts_at = datetime.now(UTC) + timedelta(days=3)
 
@@ -17,7 +18,7 @@ async def test_of_two_requests_for_one_slot_at_once_exactly_one_wins(platform: P
         session_id = str(uuid.uuid4())
         body = {
             "session_id": session_id,
-            "account_id": str(uuid.uuid4()),
+            "account_id": account_id,
             "client": Someone("Ana").as_person(),
             "coach": coach.as_person(),
             "starts_at": starts_at.isoformat(),
