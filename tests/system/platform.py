@@ -42,16 +42,18 @@ class Platform:
     bus: Bus
     stack: Stack
 
-    async def account_with(self, balance: int) -> str:
-        account_id = str(uuid.uuid4())
+    async def account_with(self, balance: int, *, account_id: str | None = None) -> str:
+        account_id = account_id or str(uuid.uuid4())
         grant = {"grant_id": str(uuid.uuid4()), "account_id": account_id, "credits": balance}
         granted = await self.bus.answer_to(await self.bus.send("credits.commands", "GrantCredits", account_id, grant))
         assert granted.type == "CreditsGranted"
         return account_id
 
-    async def request(self, *, starts_in_hours: float, account_id: str, price: int = 3) -> Booking:
+    async def request(
+        self, *, starts_in_hours: float, account_id: str, price: int = 3, session_id: str | None = None
+    ) -> Booking:
         """Asks for a session and waits for nothing."""
-        booking = Booking(str(uuid.uuid4()), account_id, Someone("Ana"), Someone("Ben"))
+        booking = Booking(session_id or str(uuid.uuid4()), account_id, Someone("Ana"), Someone("Ben"))
         starts_at = datetime.now(UTC) + timedelta(hours=starts_in_hours)
         body = {
             "session_id": booking.session_id,

@@ -1,15 +1,18 @@
 """Workers that die or freeze at the worst moment: nothing is lost, nothing happens twice, the order holds."""
 
 import signal
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
 
+from contracts.topics import PARTITIONS
 from devstack.processes import Worker
 from messaging.exits import ExitCode
-from tests.system.platform import Platform, eventually
+from messaging.kafka import partition_of
+from tests.system.platform import Booking, Platform, eventually
 
 # Not on the development broker: it never finds out that a member of a group is dead, so nobody takes over.
 pytestmark = pytest.mark.parametrize(
@@ -68,19 +71,37 @@ async def test_a_refund_whose_worker_was_killed_before_it_was_announced_is_poste
     assert said_by_credits(platform, booking.session_id) == ["CreditsCharged", "CreditsRefunded"]
 
 
+def an_id(*, parity: int) -> str:
+    """An id whose partition is even or odd: of two workers, round robin gives one the even ones of every topic."""
+    ids = (str(uuid.uuid4()) for _ in range(1000))
+    return next(one for one in ids if partition_of(one.encode(), PARTITIONS) % 2 == parity)
+
+
+async def freeze_after_confirming(platform: Platform, worker: Worker) -> Booking:
+    """A session whose charge this worker confirmed, committed and did not announce; its commands are another's."""
+    for parity in (0, 1):
+        account_id = await platform.account_with(12, account_id=an_id(parity=1 - parity))
+        booking = await platform.request(starts_in_hours=47, account_id=account_id, session_id=an_id(parity=parity))
+
+        async def is_decided(booking: Booking = booking) -> bool:
+            said = [heard.type for heard in platform.bus.about(booking.session_id, "booking.events")]
+            return worker.frozen or "SessionScheduled" in said
+
+        await eventually(is_decided, "the charge to be confirmed")
+        if worker.frozen:
+            return booking
+    raise AssertionError("one of the two had to be confirmed by the worker that freezes")
+
+
 async def test_what_a_frozen_worker_left_unannounced_is_said_before_what_comes_after_it(platform: Platform) -> None:
-    account_id = await platform.account_with(12)
     fault = "before-publish:stop@booking.SessionScheduled.v1"
     async with only_worker(platform, "booking", fault) as frozen:
-        booking = await platform.request(starts_in_hours=47, account_id=account_id)
-
-        async def is_frozen() -> bool:
-            return frozen.frozen
-
-        await eventually(is_frozen, "the worker that confirmed the charge to freeze")
         await platform.stack.start_worker("booking")
+        booking = await freeze_after_confirming(platform, frozen)
         await platform.cancel(booking)
         await platform.hears("SessionCanceled", booking.session_id)
+        # Once somebody else confirms this account's charges, the frozen worker's partitions are taken over.
+        await platform.schedule(starts_in_hours=71, account_id=booking.account_id)
         frozen.resume()
         assert await frozen.wait(30) == ExitCode.STOOD_STILL
 
