@@ -1,5 +1,6 @@
 """Emails on their way from the table to a mail server, whatever the server does."""
 
+import asyncio
 from collections import Counter
 
 import pytest
@@ -233,6 +234,24 @@ async def test_a_server_that_is_down_is_left_alone_and_then_everything_goes_out_
     assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["mail.waits"]
     assert list(told(server, "Ana").values()) == 60 * [["Scheduled", "Canceled", "Refunded"]]
     assert set(Counter(mail["Message-ID"] for mail in mails(server)).values()) == {1}
+
+
+async def test_a_server_that_goes_down_midway_costs_a_few_emails_a_try_and_not_all_that_were_claimed(
+    queue: Queue,
+) -> None:
+    await queue.add(*(about(declined(), f"session {number}") for number in range(60)))
+    async with scripted_server() as server:
+        server.gates["RCPT"] = asyncio.Event()
+        async with mailroom(queue, server.port, retry_seconds=5 * [1.0]) as room:
+            await eventually(lambda: server.words().count("RCPT") == 4, "an email on each connection")
+            server.script["banner"] = ["421 4.3.2 Closing"]
+            server.script["RCPT"] = ["421 4.3.2 Closing"]
+            server.gates["RCPT"].set()
+            await eventually(lambda: server.connections >= 16, "the server to be asked again and again")
+            assert "421" in (await room.deliverer.problem() or "")
+            assert max(await tried_at_once(queue)) <= 8, "on each connection one before and one at the outage"
+            server.script.clear()
+            await all_become(queue, *(60 * ["sent"]))
 
 
 async def tried_at_once(queue: Queue) -> list[int]:
