@@ -119,7 +119,7 @@ class Deliverer:
                 pauses = _pauses_seconds()
             start_by = time.monotonic() + self._pace.start_within_seconds
             had_problem = self._server.problem is not None
-            turn = await claiming.once(self._claim)
+            turn = await claiming.once(partial(self._claim, self._at_most()))
             if turn is None:
                 continue
             await self._hand_out(turn.claimed, tasks, start_by=start_by, despite_problem=had_problem)
@@ -130,12 +130,12 @@ class Deliverer:
             else:
                 await _wait(self._news, next(pauses))
 
-    async def _claim(self) -> Turn:
+    async def _claim(self, at_most: int) -> Turn:
         async with self._transaction() as connection:
             return await store.claim(
                 connection,
                 str(uuid.uuid4()),
-                at_most=self._at_most(),
+                at_most=at_most,
                 lease_seconds=self._pace.lease_seconds,
                 per_minute=self._pace.per_reader_per_minute,
             )
@@ -154,7 +154,7 @@ class Deliverer:
         for email in emails:
             mailer = await self._connections.free()
             is_in_vain = self._server.problem is not None and not despite_problem
-            if is_in_vain or self._stopping.is_set() or time.monotonic() > start_by:
+            if is_in_vain or self._stopping.is_set():
                 self._connections.release(mailer)
                 self._done(given_back(email, "claimed, and given back unsent"))
             else:
