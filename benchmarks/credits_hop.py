@@ -31,7 +31,7 @@ from contracts.topics import BOOKING_EVENTS, CREDITS_COMMANDS, CREDITS_EVENTS, P
 from devstack.parts import until
 from devstack.processes import Process
 from devstack.stack import Stack, container_parts, embedded_parts
-from messaging.kafka import partition_of
+from messaging.kafka.publisher import partition_of
 
 ACCOUNTS = 500
 GRANTED_CREDITS = 1_000_000

@@ -22,7 +22,10 @@ from messaging.dead_letters import TooManyDeadLetters, dead_letter_topic
 from messaging.exits import ExitCode, leave
 from messaging.faults import Fault
 from messaging.health import Health, HealthServer
-from messaging.kafka import GRACEFUL_STOP_SECONDS, Consumer, Publisher, check_compiled, missing_topics
+from messaging.kafka.consumer import Consumer
+from messaging.kafka.limits import GRACEFUL_STOP_SECONDS
+from messaging.kafka.preconditions import check_compiled, missing_topics
+from messaging.kafka.publisher import Publisher
 from messaging.pipeline import Pipeline, first_line
 from messaging.records import Record
 from messaging.retry import BrokerAway

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from contracts.fields import Message
 from contracts.topics import NOTIFIER_EVENTS, read_by
 from messaging.entry import Service
-from messaging.kafka import Publisher
+from messaging.kafka.publisher import Publisher
 from messaging.worker import Worker
 from services.notifier.announcing import Announcer
 from services.notifier.attempts import Schedule

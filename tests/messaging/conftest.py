@@ -12,7 +12,7 @@ from devstack.broker import DevelopmentBroker
 from devstack.containers import kafka_container
 from devstack.parts import Part
 from messaging.database import create_engine
-from messaging.kafka import Publisher
+from messaging.kafka.publisher import Publisher
 from tests.databases import NewDatabase
 from tests.messaging.bench import Bench
 from tests.messaging.kafka_bench import ON_BOTH, new_topic

@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from devstack.parts import until
-from messaging.kafka import Consumer
+from messaging.kafka.consumer import Consumer
 from messaging.records import Outgoing, Record
 
 PARTITIONS: Final = 3

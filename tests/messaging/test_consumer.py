@@ -9,9 +9,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
 from devstack.parts import until
-from messaging import kafka
 from messaging.exits import ExitCode
-from messaging.kafka import Publisher, partition_of
+from messaging.kafka import consumer, limits
+from messaging.kafka.publisher import Publisher, partition_of
 from messaging.records import Headers, Outgoing, Place, Record
 from tests.messaging.kafka_bench import (
     PARTITIONS,
@@ -152,7 +152,7 @@ async def test_a_stop_in_the_middle_of_a_batch_finishes_it_and_leaves_the_group(
     assert sum((await committed(admin, group, topic)).values()) == 5
     # Nobody waits for its session to end: the next one has the partitions at once.
     successor = Process()
-    async with consuming(broker, group, topic, successor) as next_one, asyncio.timeout(kafka.SESSION_TIMEOUT_SECONDS):
+    async with consuming(broker, group, topic, successor) as next_one, asyncio.timeout(limits.SESSION_TIMEOUT_SECONDS):
         await reached(lambda: next_one.owns_partitions)
 
 
@@ -181,7 +181,7 @@ async def test_partitions_are_given_up_only_after_the_batch_under_way(
 @pytest.fixture
 def left(monkeypatch: pytest.MonkeyPatch) -> list[tuple[ExitCode, str]]:
     told: list[tuple[ExitCode, str]] = []
-    monkeypatch.setattr(kafka, "leave", lambda code, sentence: told.append((code, sentence)))
+    monkeypatch.setattr(consumer, "leave", lambda code, sentence: told.append((code, sentence)))
     return told
 
 
@@ -194,7 +194,7 @@ async def test_a_batch_that_runs_on_after_its_partitions_are_wanted_ends_the_pro
     left: list[tuple[ExitCode, str]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(kafka, "REVOKE_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(limits, "REVOKE_WAIT_SECONDS", 0.1)
     busy = Process(held=True)
     await publisher.publish(numbered(topic, 3))
     second = new_consumer(broker, group, topic, Process())

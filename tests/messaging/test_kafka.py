@@ -10,8 +10,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError
 
 from devstack.parts import free_port
-from messaging import kafka
-from messaging.kafka import Publisher, check_compiled, missing_topics, partition_of
+from messaging.kafka import limits
+from messaging.kafka.preconditions import check_compiled, missing_topics
+from messaging.kafka.publisher import Publisher, partition_of
 from messaging.records import Outgoing
 from messaging.retry import BrokerAway
 from tests.messaging.kafka_bench import PARTITIONS, new_topic, numbered, on_apache_kafka, read_all
@@ -141,7 +142,7 @@ async def test_each_producer_batch_is_sent_only_when_the_loop_has_not_stood_stil
 async def test_publishing_to_a_topic_that_is_not_there_is_given_up_in_time(
     publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kafka, "PUBLISH_TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(limits, "PUBLISH_TIMEOUT_SECONDS", 0.5)
     with pytest.raises(BrokerAway):
         await publisher.publish([Outgoing("nowhere", b"k", b"v", [])])
 

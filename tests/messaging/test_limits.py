@@ -7,19 +7,20 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.topics import RECORD_LIMIT_BYTES, TOPICS
-from messaging import database, journal, kafka, watchdog, worker
+from messaging import database, journal, watchdog, worker
 from messaging.batches import MOST_RECORD_BYTES
+from messaging.kafka import limits
 
 # A batch ends before its transaction is ended for it, that before its partitions are taken, and so on outwards.
 FROM_THE_INSIDE = {
     "batch budget": worker.BATCH_BUDGET_SECONDS,
     "database transaction": database.TRANSACTION_TIMEOUT_SECONDS,
-    "wait of a revoked worker": kafka.REVOKE_WAIT_SECONDS,
-    "graceful stop": kafka.GRACEFUL_STOP_SECONDS,
-    "rebalance": kafka.REBALANCE_TIMEOUT_SECONDS,
+    "wait of a revoked worker": limits.REVOKE_WAIT_SECONDS,
+    "graceful stop": limits.GRACEFUL_STOP_SECONDS,
+    "rebalance": limits.REBALANCE_TIMEOUT_SECONDS,
     "hard stop": worker.HARD_STOP_SECONDS,
-    "request, and the orchestrator's kill": kafka._REQUEST_TIMEOUT_SECONDS,
-    "time between polls": kafka.POLL_INTERVAL_SECONDS,
+    "request, and the orchestrator's kill": limits.REQUEST_TIMEOUT_SECONDS,
+    "time between polls": limits.POLL_INTERVAL_SECONDS,
 }
 
 
@@ -34,20 +35,23 @@ def test_each_limit_is_below_the_next_one_outwards(inner: str, outer: str) -> No
         # a lock that is waited for too long is told as that, not as a transaction that took too long
         (database.LOCK_TIMEOUT_SECONDS, database.TRANSACTION_TIMEOUT_SECONDS),
         # three heartbeats may be lost
-        (3 * kafka.HEARTBEAT_SECONDS, kafka.SESSION_TIMEOUT_SECONDS),
+        (3 * limits.HEARTBEAT_SECONDS, limits.SESSION_TIMEOUT_SECONDS),
         # a frozen worker does not publish once its partitions may be another's
-        (watchdog.MOST_STANDSTILL_SECONDS, kafka.SESSION_TIMEOUT_SECONDS),
+        (watchdog.MOST_STANDSTILL_SECONDS, limits.SESSION_TIMEOUT_SECONDS),
         # joining again takes a session and a rebalance at most: that is no zombie
-        (kafka.SESSION_TIMEOUT_SECONDS + kafka.REBALANCE_TIMEOUT_SECONDS - 1, watchdog.MOST_WITHOUT_HEARTBEAT_SECONDS),
+        (
+            limits.SESSION_TIMEOUT_SECONDS + limits.REBALANCE_TIMEOUT_SECONDS - 1,
+            watchdog.MOST_WITHOUT_HEARTBEAT_SECONDS,
+        ),
         # a producer batch expires before we give up on all of them
-        (kafka._PRODUCE_TIMEOUT_SECONDS, kafka.PUBLISH_TIMEOUT_SECONDS),
+        (limits.PRODUCE_TIMEOUT_SECONDS, limits.PUBLISH_TIMEOUT_SECONDS),
         # offsets are committed while a revoked worker is still waited for
-        (kafka.OFFSET_COMMIT_TIMEOUT_SECONDS, kafka.REVOKE_WAIT_SECONDS),
+        (limits.OFFSET_COMMIT_TIMEOUT_SECONDS, limits.REVOKE_WAIT_SECONDS),
         # a batch and its publishing fit between two polls
-        (worker.BATCH_BUDGET_SECONDS + kafka.PUBLISH_TIMEOUT_SECONDS, kafka.POLL_INTERVAL_SECONDS),
+        (worker.BATCH_BUDGET_SECONDS + limits.PUBLISH_TIMEOUT_SECONDS, limits.POLL_INTERVAL_SECONDS),
         # what passes our own check of its size passes the broker's
         (MOST_RECORD_BYTES, RECORD_LIMIT_BYTES),
-        (kafka._PRODUCER_BATCH_BYTES, RECORD_LIMIT_BYTES),
+        (limits.PRODUCER_BATCH_BYTES, RECORD_LIMIT_BYTES),
     ],
 )
 def test_this_limit_is_below_that(smaller: float, larger: float) -> None:

@@ -12,7 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from sqlalchemy.engine import URL
 
 from devstack.parts import until
-from messaging.kafka import Publisher
+from messaging.kafka.publisher import Publisher
 from messaging.records import Outgoing, Record
 from tests.messaging.bench import add, divide, new_id
 from tests.messaging.kafka_bench import committed, read_all

@@ -13,7 +13,7 @@ from contracts.topics import BOOKING_COMMANDS, CREDITS_EVENTS, NOTIFIER_EVENTS
 from devstack.broker import DevelopmentBroker
 from devstack.parts import free_port
 from messaging.envelope import Envelope, open_envelope, write_headers
-from messaging.kafka import partition_of
+from messaging.kafka.publisher import partition_of
 from messaging.records import Outgoing
 from ops import topics
 from ops.client import Client, quieten

@@ -11,7 +11,7 @@ import pytest
 from contracts.topics import PARTITIONS
 from devstack.processes import Worker
 from messaging.exits import ExitCode
-from messaging.kafka import partition_of
+from messaging.kafka.publisher import partition_of
 from tests.system.platform import Booking, Platform, eventually
 
 # Not on the development broker: it never finds out that a member of a group is dead, so nobody takes over.

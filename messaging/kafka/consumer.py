@@ -1,0 +1,233 @@
+"""Reads batches for one group, by FastStream's batch subscriber, and tells how it is doing."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from aiokafka.errors import KafkaError
+from faststream import AckPolicy
+from faststream.kafka import KafkaBroker
+from faststream.kafka.annotations import KafkaMessage
+from faststream.kafka.message import KafkaAckableMessage
+
+from messaging.exits import ExitCode, leave
+from messaging.kafka import fetching, limits
+from messaging.pipeline import first_line
+from messaging.records import Place, Record
+from messaging.retry import BrokerAway
+from messaging.watchdog import Vitals
+
+log = structlog.get_logger(__name__)
+
+
+class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka carries no types
+    """Reads batches for one group and commits their offsets once `process` has returned, and never otherwise."""
+
+    def __init__(
+        self,
+        bootstrap_servers: str,
+        group: str,
+        topics: Sequence[str],
+        process: Callable[[Sequence[Record]], Awaitable[None]],
+        *,
+        max_records: int,
+        before_offset_commit: Callable[[], None],
+    ) -> None:
+        self._process = process
+        self._before_offset_commit = before_offset_commit
+        self._topics = tuple(topics)
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._assigned = False
+        self._ends: Mapping[TopicPartition, int] = {}
+        self._broker = KafkaBroker(
+            bootstrap_servers,
+            client_id=f"coaching-{group}",
+            consumer_only=True,
+            allow_auto_create_topics=False,
+            graceful_timeout=limits.GRACEFUL_STOP_SECONDS,
+            request_timeout_ms=limits.REQUEST_TIMEOUT_SECONDS * 1000,
+            logger=None,
+        )
+        self._subscriber = self._broker.subscriber(
+            *topics,
+            group_id=group,
+            batch=True,
+            max_records=max_records,
+            batch_timeout_ms=limits.POLL_MILLISECONDS,
+            ack_policy=AckPolicy.MANUAL,
+            listener=self,
+            parser=_raw_parser,
+            decoder=_raw_decoder,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            session_timeout_ms=limits.SESSION_TIMEOUT_SECONDS * 1000,
+            heartbeat_interval_ms=limits.HEARTBEAT_SECONDS * 1000,
+            rebalance_timeout_ms=limits.REBALANCE_TIMEOUT_SECONDS * 1000,
+            max_poll_interval_ms=limits.POLL_INTERVAL_SECONDS * 1000,
+            partition_assignment_strategy=(RoundRobinPartitionAssignor,),
+        )
+        self._subscriber(self._handle)
+        fetching.install()
+
+    async def start(self) -> None:
+        """Raises BrokerAway while the broker cannot be reached; call again then."""
+        try:
+            await self._broker.start()
+        except KafkaError as error:
+            await self._broker.stop()
+            raise BrokerAway(str(error)) from error
+
+    async def stop(self) -> None:
+        """Polls no more, finishes the batch under way, leaves the group."""
+        stopping = asyncio.ensure_future(self._broker.stop())
+        await asyncio.wait({stopping})
+        # aiokafka cancels itself when it stops while the broker is away: that is no cancellation of ours.
+        if not stopping.cancelled():
+            stopping.result()
+
+    @property
+    def owns_partitions(self) -> bool:
+        return self._assigned and self._subscriber.consumer is not None
+
+    def unparsed(self) -> list[Place]:
+        """The records before which a partition stands because they cannot be parsed."""
+        consumer = self._subscriber.consumer
+        stopped = sorted(consumer.paused()) if consumer is not None else []
+        return [Place(one.topic, one.partition, _position(consumer, one)) for one in stopped]
+
+    def lag(self) -> int:
+        """Records that wait in the partitions this worker owns, as of the last look."""
+        return sum(self._waiting().values())
+
+    async def vitals(self) -> Vitals:
+        """Takes a look. Private names of aiokafka 0.14.0, pinned; a test fails when they go."""
+        consumer = self._subscriber.consumer
+        assert consumer is not None, "vitals are taken between start and stop"
+        broker_answers = await self._broker_answers(consumer)
+        await self._look_at_ends(consumer)
+        coordinator = consumer._coordinator
+        heartbeat = coordinator._heartbeat_task
+        return Vitals(
+            broker_answers=broker_answers,
+            fetching=not consumer._fetcher._fetch_task.done(),
+            coordinating=not coordinator._coordination_task.done(),
+            heartbeating=heartbeat is not None and not heartbeat.done(),
+            polling=any(not task.done() for task in self._subscriber.tasks),
+            batch_running=not self._idle.is_set(),
+            topics_known=all(consumer.partitions_for_topic(topic) for topic in self._topics),
+            positions={str(partition): _position(consumer, partition) for partition in consumer.assignment()},
+            waiting={str(partition): count for partition, count in self._progressing().items()},
+        )
+
+    async def on_partitions_revoked(self, _revoked: list[TopicPartition]) -> None:
+        """Heartbeats go on while this waits for the running batch; the rejoin waits for this (delivery, rule 7)."""
+        self._assigned = False
+        try:
+            async with asyncio.timeout(limits.REVOKE_WAIT_SECONDS):
+                await self._idle.wait()
+        except TimeoutError:
+            leave(
+                ExitCode.REVOKE_TOO_LONG,
+                f"a batch ran on for {limits.REVOKE_WAIT_SECONDS} s after its partitions were revoked",
+            )
+
+    async def on_partitions_assigned(self, assigned: list[TopicPartition]) -> None:
+        self._assigned = True
+        log.info("partitions.assigned", message="Partitions are assigned.", count=len(assigned))
+
+    async def _handle(self, message: KafkaMessage) -> None:
+        """No exception leaves: FastStream would swallow it, and the next commit would skip the batch."""
+        self._idle.clear()
+        try:
+            raw: Sequence[ConsumerRecord] = message.raw_message
+            await self._process([_record(one) for one in raw])
+            self._before_offset_commit()
+            await self._commit(raw)
+        except Exception as error:  # noqa: BLE001 - the process ends
+            leave(
+                ExitCode.UNKNOWN_FAILURE,
+                f"a batch failed for a reason nobody foresaw: {type(error).__name__}: {first_line(error)}",
+            )
+        finally:
+            self._idle.set()
+
+    async def _commit(self, records: Sequence[ConsumerRecord]) -> None:
+        past: dict[TopicPartition, int] = {}
+        for record in records:
+            partition = TopicPartition(record.topic, record.partition)
+            past[partition] = max(past.get(partition, 0), record.offset + 1)
+        consumer = self._subscriber.consumer
+        assert consumer is not None, "a batch is handled between start and stop"
+        try:
+            async with asyncio.timeout(limits.OFFSET_COMMIT_TIMEOUT_SECONDS):
+                await consumer.commit(past)
+        except (KafkaError, TimeoutError) as error:
+            log.info(
+                "offsets.not_committed",
+                message="Offsets were not committed: the batch may be read again.",
+                error=type(error).__name__,
+            )
+
+    async def _broker_answers(self, consumer: AIOKafkaConsumer) -> bool:
+        try:
+            async with asyncio.timeout(limits.LOOK_TIMEOUT_SECONDS):
+                await consumer.topics()
+        except (KafkaError, TimeoutError):
+            return False
+        return True
+
+    async def _look_at_ends(self, consumer: AIOKafkaConsumer) -> None:
+        """The ends as the broker tells them: a fetcher that is stuck would not notice that they move."""
+        try:
+            async with asyncio.timeout(limits.LOOK_TIMEOUT_SECONDS):
+                self._ends = await consumer.end_offsets(sorted(consumer.assignment()))
+        except (KafkaError, TimeoutError):
+            # Of a partition that is gone, nobody tells the end; that it is gone is told by what is known of topics.
+            return
+
+    def _waiting(self) -> dict[TopicPartition, int]:
+        consumer = self._subscriber.consumer
+        if consumer is None:
+            return {}
+        owned = consumer.assignment()
+        return {
+            partition: max(0, end - position)
+            for partition, end in self._ends.items()
+            if partition in owned and (position := _position(consumer, partition)) >= 0
+        }
+
+    def _progressing(self) -> dict[TopicPartition, int]:
+        """As `_waiting`, without the partitions that stand before a record which cannot be parsed."""
+        consumer = self._subscriber.consumer
+        stopped = consumer.paused() if consumer is not None else set()
+        return {partition: count for partition, count in self._waiting().items() if partition not in stopped}
+
+
+def _position(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int:
+    """-1 while it is not known. The public `position()` would wait for it."""
+    subscription = consumer._subscription.subscription
+    assignment = subscription.assignment if subscription is not None else None
+    if assignment is None or partition not in assignment.tps:
+        return -1
+    state = assignment.state_value(partition)
+    return int(state.position) if state.has_valid_position else -1
+
+
+def _record(raw: ConsumerRecord) -> Record:
+    place = Place(raw.topic, raw.partition, raw.offset)
+    return Record(place, raw.key, raw.value, raw.headers, raw.timestamp, raw.timestamp_type == 1)
+
+
+async def _raw_parser(records: tuple[ConsumerRecord, ...]) -> KafkaAckableMessage:
+    """FastStream's own parser drops a whole batch, unseen, for one null or non-UTF-8 header (delivery, rule 10)."""
+    return KafkaAckableMessage(
+        raw_message=records, body=b"", headers={}, correlation_id="-", message_id="-", consumer=None
+    )
+
+
+async def _raw_decoder(_: Any) -> bytes:
+    return b""
