@@ -30,6 +30,7 @@ def written(wire_name: str, path: str, value: Any) -> Any:
         ("2026-11-25T05:30:00-04:30", "2026-11-25T10:00:00.000Z"),
         ("2026-11-25T10:00:00-00:00", "2026-11-25T10:00:00.000Z"),  # "offset unknown" is UTC all the same
         ("2026-11-26T00:30:00+14:30", "2026-11-25T10:00:00.000Z"),  # the day before
+        ("2026-11-26T09:59:00+23:59", "2026-11-25T10:00:00.000Z"),  # as far off as RFC 3339 can write it
         ("2026-11-25T10:00:00.5Z", "2026-11-25T10:00:00.500Z"),
         ("2026-11-25T10:00:00.123456789Z", "2026-11-25T10:00:00.123Z"),
         ("2026-11-25T10:00:00.0009Z", "2026-11-25T10:00:00.000Z"),  # finer than a millisecond is cut off, not rounded
@@ -50,6 +51,8 @@ def test_a_time_is_read_with_any_offset_and_written_in_utc_to_the_millisecond(gi
         "2026-02-29T10:00:00Z",  # no leap year
         "2026-11-25T24:00:00Z",
         "2026-11-25T10:00:00+24:00",
+        "2026-11-25T10:00:00+14:60",  # an offset's minutes end with 59
+        "2026-12-31T23:59:60Z",  # a leap second that nobody has announced
         "2026-W48-3T10:00:00Z",  # ISO 8601, but not RFC 3339
         "20261125T100000Z",
         "٢026-11-25T10:00:00Z",
