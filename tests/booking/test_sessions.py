@@ -12,9 +12,6 @@ from tests.booking.builders import (
     ACCOUNT,
     ANA,
     BEN,
-    BOTH_BUSY,
-    CLIENT_BUSY,
-    COACH_BUSY,
     DAY,
     DEADLINE,
     EARLIER_SESSION,
@@ -214,19 +211,18 @@ def test_reschedule(row: Row, moment: str, expected: str) -> None:
         for by in actors
     ],
 )
-def test_refund(row: Row, by: str, expected: str) -> None:
+@pytest.mark.parametrize("at", [EARLY, START, START + 400 * DAY], ids=["early", "start", "a_year_later"])
+def test_refund(row: Row, by: str, expected: str, at: datetime) -> None:
     returned_by = {"-": None, "nobody": None, "policy": "the policy", "coach": str(coach), "support": str(support)}
     session = _session(row)
     if session is not None:
         session = a_session(session.status, credits=int(row["credits"]), refunded_by=returned_by[row["returned_by"]])
-    outcome = sessions.refund(session, ACTORS[by], "a note", at=START + 400 * DAY)
+    outcome = sessions.refund(session, ACTORS[by], "a note", at=at)
     if isinstance(outcome, Rejected):
         assert outcome.code == expected
         return
     assert expected == "approved"
-    assert outcome == Approved(
-        a_session("canceled", version=3, refunded_by=str(ACTORS[by])), ACTORS[by], "a note", START + 400 * DAY
-    )
+    assert outcome == Approved(a_session("canceled", version=3, refunded_by=str(ACTORS[by])), ACTORS[by], "a note", at)
 
 
 @pytest.mark.parametrize(("row", "moment", "expected"), cells(CHARGE_OUTCOMES))
@@ -313,56 +309,6 @@ def test_only_a_canceled_session_of_the_same_two_people_can_be_rebooked(
     assert _code(outcome) == expected
     if isinstance(outcome, Requested):
         assert outcome.session.rebooks == EARLIER_SESSION
-
-
-# Each code with all the reasons for the later ones there as well, in the order of the contracts.
-IN_VAIN = {"rebooked": a_session("scheduled", session_id=EARLIER_SESSION), "free": BOTH_BUSY}
-SCHEDULE_PRECEDENCE = [
-    ("already_exists", {**IN_VAIN, "existing": a_session(), "at": START, "rebooked": None}),
-    ("in_the_past", {**IN_VAIN, "at": START, "rebooked": None}),
-    ("not_found", {**IN_VAIN, "rebooked": None}),
-    ("not_allowed", {**IN_VAIN, "rebooked": a_session(session_id=EARLIER_SESSION, client=a_person("Eve", 9))}),
-    ("not_canceled", IN_VAIN),
-    ("coach_unavailable", {**IN_VAIN, "rebooked": a_canceled_session()}),
-    ("client_unavailable", {"rebooked": a_canceled_session(), "free": CLIENT_BUSY}),
-    ("coach_unavailable", {"rebooked": a_canceled_session(), "free": COACH_BUSY}),
-    ("requested", {"rebooked": a_canceled_session()}),
-]
-
-
-@pytest.mark.parametrize(("code", "told"), SCHEDULE_PRECEDENCE)
-def test_of_several_reasons_to_refuse_a_request_the_first_is_given(code: str, told: dict[str, Any]) -> None:
-    scene = {"existing": None, "at": EARLY, "free": FREE, **told}
-    outcome = sessions.schedule(
-        scene["existing"], a_request(rebooks=EARLIER_SESSION), scene["rebooked"], scene["free"], at=scene["at"]
-    )
-    assert _code(outcome) == code
-
-
-LATE_TO_BUSY_PAST = {"session": a_session(), "at": START, "starts_at": START, "free": BOTH_BUSY}
-RESCHEDULE_PRECEDENCE = [
-    ("not_found", {**LATE_TO_BUSY_PAST, "session": None, "by": another_client}),
-    ("not_allowed", {**LATE_TO_BUSY_PAST, "session": a_session("canceled"), "by": another_client}),
-    ("not_allowed", {**LATE_TO_BUSY_PAST, "session": a_session("declined"), "by": another_client}),
-    ("already_canceled", {**LATE_TO_BUSY_PAST, "session": a_session("canceled")}),
-    ("declined", {**LATE_TO_BUSY_PAST, "session": a_session("declined")}),
-    ("already_started", LATE_TO_BUSY_PAST),
-    ("inside_window", {**LATE_TO_BUSY_PAST, "at": DEADLINE + MILLISECOND, "starts_at": DEADLINE}),
-    ("in_the_past", {**LATE_TO_BUSY_PAST, "at": DEADLINE, "starts_at": DEADLINE}),
-    ("coach_unavailable", {**LATE_TO_BUSY_PAST, "at": DEADLINE}),
-    ("client_unavailable", {"at": DEADLINE, "free": CLIENT_BUSY}),
-    ("coach_unavailable", {"at": DEADLINE, "free": COACH_BUSY}),
-    ("moved", {"at": DEADLINE}),
-]
-
-
-@pytest.mark.parametrize(("code", "told"), RESCHEDULE_PRECEDENCE)
-def test_of_several_reasons_to_refuse_a_move_the_first_is_given(code: str, told: dict[str, Any]) -> None:
-    scene = {"session": a_session(), "by": client, "starts_at": START + DAY, "free": FREE, **told}
-    outcome = sessions.reschedule(
-        scene["session"], scene["by"], scene["starts_at"], END + DAY, None, scene["free"], at=scene["at"]
-    )
-    assert _code(outcome) == code
 
 
 def test_a_second_exception_is_told_who_approved_the_first() -> None:

@@ -295,13 +295,6 @@ async def test_a_command_whose_id_is_unusable_is_answered_under_its_own_key(work
     assert (said.gist, said.key, "session_id" in said.body) == ("invalid", "tomorrow", False)
 
 
-async def test_of_two_faults_the_reused_id_is_told_before_the_unfit_field(worker: BookingWorker) -> None:
-    await worker.handle(schedule(message_id=an_id(70)))
-    unfit = schedule(message_id=an_id(70), credits=-1)
-    assert gists(await worker.handle(unfit)) == ["id_reused"]
-    assert gists(await worker.handle(replace(unfit, headers=schedule().headers))) == ["invalid"]
-
-
 async def test_a_command_given_twice_in_one_batch_is_answered_once(worker: BookingWorker) -> None:
     request = schedule()
     assert gists(await worker.handle(request, charged(), request)) == ["SessionRequested", "SessionScheduled"]

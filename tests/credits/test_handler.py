@@ -1,6 +1,7 @@
 """Whole batches on a real PostgreSQL: what is published, what is kept, and that neither depends on how records come."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import permutations
 
 import pytest
@@ -66,11 +67,22 @@ async def test_a_grant_is_answered_once_per_command_and_made_once_per_grant(desk
 
 
 async def test_a_command_out_of_bounds_is_rejected_and_its_neighbours_are_not(desk: Desk) -> None:
-    good, bad = record(granted(10)), record(granted(7, grant="bonus"), message_id=id_of("bad"))
-    spoiled = Record(bad.place, bad.key, (bad.value or b"").replace(b":7", b":0"), bad.headers, bad.timestamp_ms, True)
-    answers = await desk.take(spoiled, good)
+    bad = _unfit(record(granted(7, grant="bonus"), message_id=id_of("bad")))
+    answers = await desk.take(bad, granted(10))
     assert said(answers) == ["CommandRejected invalid", "CreditsGranted 10, 10 left"]
     assert answers[0].message.message.startswith("credits:")
+
+
+async def test_an_unfit_field_is_told_before_a_grant_that_was_made_and_a_reused_id_before_both(desk: Desk) -> None:
+    await desk.take(granted(10))
+    unfit, other = (_unfit(record(granted(amount), message_id=id_of("command"))) for amount in (10, 11))
+    assert said(await desk.take(unfit)) == ["CommandRejected invalid"]
+    assert said(await desk.take(other)) == ["CommandRejected id_reused"]
+
+
+def _unfit(grant: Record) -> Record:
+    """The same grant, of minus so many credits."""
+    return replace(grant, value=(grant.value or b"").replace(b'"credits":', b'"credits":-'))
 
 
 async def test_a_command_whose_account_is_no_id_is_answered_under_the_key_it_came_with(desk: Desk) -> None:

@@ -85,6 +85,8 @@ RULES: list[tuple[list[Heard], list[str]]] = [
     ([grants(5), grants(1, "bonus")], ["granted 5, 5 left", "granted 1, 6 left"]),
     # R20: the accounts that stand on the other side belong to no client.
     ([grants(5, account=ISSUER)], ["rejected invalid"]),
+    # That is told before that the grant was made.
+    ([grants(5), grants(5, account=ISSUER, by="another")], ["granted 5, 5 left", "rejected invalid"]),
     # R24: an account exists from its first grant on, for a session that costs nothing, too.
     ([asks("first")], ["first: declined 3 unknown_account, 0 left"]),
     ([asks("first", 0)], ["first: declined 0 unknown_account, 0 left"]),
@@ -292,7 +294,7 @@ ANYTHING = st.one_of(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=max(300, settings().max_examples))
 @given(st.lists(ANYTHING, max_size=30))
 def test_whatever_comes_in_whatever_order_the_ledger_holds(heard: list[Heard]) -> None:
     books = Books()
