@@ -46,6 +46,7 @@ from tests.booking.bus import (
     schedule,
 )
 from tests.booking.model import Asked, Model
+from tests.booking.verdicts import check_verdict
 
 SESSIONS = 3
 LATE = DEADLINE + MILLISECOND
@@ -171,22 +172,7 @@ def _check_log(log: list[Said], asked_by_id: dict[str, Asked]) -> None:
         if said.topic == "booking.events" and said_id not in heard:
             versions[said.key] += 1
             assert said.body["session"]["version"] == versions[said.key]
-            _check_verdict(said)
+            check_verdict(said)
         heard.add(said_id)
     commands = {handled for handled, asked in asked_by_id.items() if not asked.kind.startswith("charge")}
     assert commands <= answered.keys()
-
-
-def _check_verdict(said: Said) -> None:
-    """R16: recomputed from the event alone."""
-    body = said.body
-    if said.gist == "SessionCanceled":
-        in_time = _time(body["canceled_at"]) <= _time(body["session"]["refundable_until"])
-        rule = "unconfirmed" if body["previous_status"] == "requested" else "in_time" if in_time else "late"
-        assert (body["rule"], body["refundable"]) == (rule, rule != "late")
-    if said.gist == "SessionRescheduled" and body["by"]["role"] == "client":
-        assert _time(body["requested_at"]) <= _time(body["previous_refundable_until"])
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text)

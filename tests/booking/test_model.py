@@ -21,6 +21,7 @@ from tests.booking import bus
 from tests.booking.builders import EARLY, HOUR, MILLISECOND, START, a_person, an_id
 from tests.booking.bus import BookingWorker, Said, read_back
 from tests.booking.model import Asked, Booked, Model
+from tests.booking.verdicts import check_verdict
 
 SESSIONS, PEOPLE = 6, 3
 
@@ -263,6 +264,7 @@ class Conversations(RuleBasedStateMachine):
 
 def _check_event(said: Said, session: Booked) -> None:
     told = said.body["session"]
+    check_verdict(said)
     assert (told["version"], told["status"]) == (session.version, session.status)
     assert [told[field] for field in ("starts_at", "ends_at", "refundable_until")] == [
         format_instant(time) for time in (session.start, session.end, session.deadline)

@@ -39,6 +39,7 @@ from tests.booking.bus import (
     reschedule,
     schedule,
 )
+from tests.booking.verdicts import check_verdict
 
 SNAPSHOT = {
     "session_id": SESSION,
@@ -203,6 +204,7 @@ async def test_an_event_carries_all_that_decided_it_and_nothing_else(
     said = await answer(worker, *(records if in_one_batch else records[-1:]))
     assert (said.topic, said.key, said.headers["ce_type"]) == ("booking.events", SESSION, f"booking.{event}.v1")
     assert said.body == body
+    check_verdict(said)
 
 
 async def test_an_answer_names_its_cause_its_conversation_and_when_its_cause_arrived(worker: BookingWorker) -> None:
