@@ -38,12 +38,16 @@ _READ_SESSIONS = text("""
     FROM sessions WHERE session_id = ANY(CAST(:session_ids AS uuid[]))
 """)
 
+# Each wanted time is looked for by itself (OFFSET keeps it so): statistics of an emptied table make a join read it all.
 _READ_HOLDS = text("""
-    SELECT DISTINCT holds.person_id::text, holds.session_id::text, lower(holds.during), upper(holds.during)
+    SELECT DISTINCT person_id::text, session_id::text, lower(during), upper(during)
     FROM unnest(
         CAST(:person_ids AS uuid[]), CAST(:starts_at AS timestamptz[]), CAST(:ends_at AS timestamptz[])
-    ) AS wanted (person_id, starts_at, ends_at)
-    JOIN holds ON holds.person_id = wanted.person_id AND holds.during && tstzrange(wanted.starts_at, wanted.ends_at)
+    ) AS wanted (wanted_by, starts_at, ends_at)
+    CROSS JOIN LATERAL (
+        SELECT person_id, session_id, during FROM holds
+        WHERE person_id = wanted_by AND during && tstzrange(starts_at, ends_at) OFFSET 0
+    ) AS held
 """)
 
 _RELEASE = text("DELETE FROM holds WHERE session_id = ANY(CAST(:session_ids AS uuid[]))")
@@ -75,6 +79,7 @@ _INSERT = text("""
     )
 """)
 
+# The ids are a condition of their own for the same reason.
 _UPDATE = text("""
     UPDATE sessions SET
         version = changed.version, status = changed.status, starts_at = changed.starts_at, ends_at = changed.ends_at,
@@ -84,7 +89,7 @@ _UPDATE = text("""
         CAST(:starts_at AS timestamptz[]), CAST(:ends_at AS timestamptz[]),
         CAST(:refundable_until AS timestamptz[]), CAST(:reasons AS text[]), CAST(:refunded_by AS text[])
     ) AS changed (session_id, version, status, starts_at, ends_at, refundable_until, reason, refunded_by)
-    WHERE sessions.session_id = changed.session_id
+    WHERE sessions.session_id = ANY(CAST(:session_ids AS uuid[])) AND sessions.session_id = changed.session_id
 """)
 
 

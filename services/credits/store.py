@@ -55,6 +55,7 @@ _READ_GRANTS = text("""
     FROM transfers WHERE grant_id = ANY(CAST(:grant_ids AS uuid[]))
 """)
 
+# The ids are a condition of their own as well: statistics of an emptied table make the join alone read it all.
 _CHANGE_SESSIONS = text("""
     UPDATE sessions SET
         account_id = changed.account_id, credits = changed.credits, charge = changed.charge,
@@ -70,7 +71,7 @@ _CHANGE_SESSIONS = text("""
         session_id, account_id, credits, charge, why_declined, closed,
         waits_for, waits_since, waiting_message_id, waiting_request
     )
-    WHERE sessions.session_id = changed.session_id
+    WHERE sessions.session_id = ANY(CAST(:session_ids AS uuid[])) AND sessions.session_id = changed.session_id
 """)
 
 _CHANGE_ACCOUNTS = text("""
@@ -78,7 +79,7 @@ _CHANGE_ACCOUNTS = text("""
     FROM unnest(
         CAST(:account_ids AS uuid[]), CAST(:versions AS integer[]), CAST(:balances_credits AS bigint[])
     ) AS changed (account_id, version, balance_credits)
-    WHERE accounts.account_id = changed.account_id
+    WHERE accounts.account_id = ANY(CAST(:account_ids AS uuid[])) AND accounts.account_id = changed.account_id
 """)
 
 _ADD_TRANSFERS = text("""
