@@ -53,6 +53,9 @@ COACH_BUSY = Availability(coach=False, client=True)
 CLIENT_BUSY = Availability(coach=True, client=False)
 BOTH_BUSY = Availability(coach=False, client=False)
 
+# A letter or two of as many scripts as a name has room for: right to left, joined, outside the basic plane.
+EVERY_SCRIPT = "Zoë ΩωЖяՖֆ אשعليّ ܐܒޑި अमृঅਅઅଅஅఅಅഅඅ ไทยລາ བོདမြქა 한글ᄀひらカナㄅ李龍 አማᏣᐃᚠᠮខ្ⵣꦗ 𐌰𒀭𠮷 ﷺ e\u0301 🧘🏽\u200d♀️"
+
 
 def a_session(status: Status = "scheduled", **told: Any) -> Session:
     """On 25 November 2026 from ten to eleven UTC, for 3 credits, refundable until a day before."""

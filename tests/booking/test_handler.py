@@ -22,6 +22,7 @@ from tests.booking.builders import (
     EARLIER_SESSION,
     EARLY,
     END,
+    EVERY_SCRIPT,
     HOUR,
     MILLISECOND,
     SESSION,
@@ -363,13 +364,31 @@ async def test_a_session_that_costs_nothing_lives_like_any_other(worker: Booking
         "a\tb",
         "\u202eevil",  # right to left from here on
         "e\u0301",  # not composed
+        EVERY_SCRIPT,
     ],
 )
 async def test_a_name_in_any_script_is_kept_as_it_was_written(worker: BookingWorker, name: str) -> None:
-    await worker.handle(schedule(client=replace(ANA, name=name), title=name[:100]))
-    (scheduled,) = await worker.handle(charged())
-    session = read_back(scheduled).body["session"]
-    assert (session["client"]["name"], session["title"]) == (name, name)
+    await worker.handle(schedule(client=replace(ANA, name=name), coach=replace(BEN, name=name), title=name))
+    await worker.handle(charged())
+    (canceled,) = await worker.handle(cancel(reason=name))
+    said = read_back(canceled).body
+    session = said["session"]
+    assert [session["client"]["name"], session["coach"]["name"], session["title"], said["reason"]] == [name] * 4
+
+
+NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=100).map(str.strip)
+
+
+@given(st.lists(NAMES.filter(bool), min_size=1, max_size=20))
+@settings(max_examples=25)
+async def test_a_name_of_any_characters_is_kept_as_it_was_written(engine: AsyncEngine, names: list[str]) -> None:
+    await forget_everything(engine)
+    worker = BookingWorker(engine)
+    people = [replace(a_person("Client", 100 + number), name=name) for number, name in enumerate(names)]
+    asked = [schedule(an_id(200 + n), client=person, starts_at=START + n * DAY) for n, person in enumerate(people)]
+    await worker.handle(*asked)
+    answers = await worker.handle(*(charged(an_id(200 + number)) for number in range(len(people))))
+    assert [read_back(answer).body["session"]["client"]["name"] for answer in answers] == names
 
 
 YEARS = timedelta(days=3652)
