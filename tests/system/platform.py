@@ -1,13 +1,15 @@
 """What people do on the platform, in the domain's words, and what they would see of it."""
 
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from devstack.mailbox import Mail
 from devstack.parts import until
+from devstack.processes import Worker
 from devstack.stack import Stack
 from tests.system.bus import LONGEST_WAIT_SECONDS, Bus, Heard
 
@@ -104,3 +106,19 @@ class Platform:
 async def eventually(condition: Callable[[], Awaitable[bool]], what: str) -> None:
     """Asks again until it holds; fails with `what` was waited for."""
     assert await until(condition, LONGEST_WAIT_SECONDS), f"waited {LONGEST_WAIT_SECONDS} s in vain for {what}"
+
+
+@asynccontextmanager
+async def only_worker(platform: Platform, service: str, settings: Mapping[str, str]) -> AsyncIterator[Worker]:
+    """One worker of the service, with these settings, in place of those that were there; afterwards one without."""
+    for worker in [worker for worker in platform.stack.workers if worker.service == service]:
+        await worker.stop()
+        platform.stack.workers.remove(worker)
+    odd_one = await platform.stack.start_worker(service, settings)
+    try:
+        yield odd_one
+    finally:
+        await odd_one.stop()
+        platform.stack.workers.remove(odd_one)
+        if not any(worker.service == service for worker in platform.stack.workers):
+            await platform.stack.start_worker(service)

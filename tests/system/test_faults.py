@@ -2,8 +2,6 @@
 
 import signal
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
@@ -12,28 +10,12 @@ from contracts.topics import PARTITIONS
 from devstack.processes import Worker
 from messaging.exits import ExitCode
 from messaging.kafka.publisher import partition_of
-from tests.system.platform import Booking, Platform, eventually
+from tests.system.platform import Booking, Platform, eventually, only_worker
 
 # Not on the development broker: it never finds out that a member of a group is dead, so nobody takes over.
 pytestmark = pytest.mark.parametrize(
     "platform", [pytest.param("containers", id="apache-kafka", marks=pytest.mark.containers)], indirect=True
 )
-
-
-@asynccontextmanager
-async def only_worker(platform: Platform, service: str, fault: str) -> AsyncIterator[Worker]:
-    """One worker of the service, with a fault, in place of those that were there; afterwards one without."""
-    for worker in [worker for worker in platform.stack.workers if worker.service == service]:
-        await worker.stop()
-        platform.stack.workers.remove(worker)
-    faulty = await platform.stack.start_worker(service, {"FAULT": fault})
-    try:
-        yield faulty
-    finally:
-        await faulty.stop()
-        platform.stack.workers.remove(faulty)
-        if not any(worker.service == service for worker in platform.stack.workers):
-            await platform.stack.start_worker(service)
 
 
 def said_by_credits(platform: Platform, session_id: str) -> list[str]:
@@ -56,7 +38,8 @@ async def test_a_refund_whose_worker_was_killed_before_it_was_announced_is_poste
 ) -> None:
     account_id = await platform.account_with(12)
     booking = await platform.schedule(starts_in_hours=47, account_id=account_id)
-    async with only_worker(platform, "credits", "before-publish:kill@credits.CreditsRefunded.v1") as doomed:
+    fault = {"FAULT": "before-publish:kill@credits.CreditsRefunded.v1"}
+    async with only_worker(platform, "credits", fault) as doomed:
         await platform.cancel(booking)
         assert await doomed.wait(60) == -signal.SIGKILL
         assert await refunds_of(platform, booking.session_id) == 1
@@ -94,7 +77,7 @@ async def freeze_after_confirming(platform: Platform, worker: Worker) -> Booking
 
 
 async def test_what_a_frozen_worker_left_unannounced_is_said_before_what_comes_after_it(platform: Platform) -> None:
-    fault = "before-publish:stop@booking.SessionScheduled.v1"
+    fault = {"FAULT": "before-publish:stop@booking.SessionScheduled.v1"}
     async with only_worker(platform, "booking", fault) as frozen:
         await platform.stack.start_worker("booking")
         booking = await freeze_after_confirming(platform, frozen)
@@ -115,7 +98,7 @@ async def test_an_answer_that_was_published_before_its_worker_died_may_be_repeat
 ) -> None:
     account_id = await platform.account_with(12)
     booking = await platform.schedule(starts_in_hours=47, account_id=account_id)
-    async with only_worker(platform, "booking", "before-offset-commit:kill") as doomed:
+    async with only_worker(platform, "booking", {"FAULT": "before-offset-commit:kill"}) as doomed:
         command_id = await platform.cancel(booking)
         assert await doomed.wait(60) == -signal.SIGKILL
         await platform.stack.start_worker("booking")
@@ -130,7 +113,7 @@ async def test_a_mail_whose_worker_died_after_the_server_took_it_is_sent_once_mo
 ) -> None:
     account_id = await platform.account_with(12)
     hurry = {"SMTP_LEASE_SECONDS": "5", "SMTP_UNKNOWN_RETRY_SECONDS": "0"}
-    async with only_worker(platform, "notifier", "before-record:kill") as doomed:
+    async with only_worker(platform, "notifier", {"FAULT": "before-record:kill"}) as doomed:
         booking = await platform.schedule(starts_in_hours=47, account_id=account_id)
         assert await doomed.wait(60) == -signal.SIGKILL
         # The dead worker's leases were 60 s long: end them now, as time would.
