@@ -1,8 +1,8 @@
 """One batch: read, lock, look up, decide, write, commit, publish, mark. Follow a message here."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -113,7 +113,7 @@ class Turn:
 class Batch(Generic[M, S, C]):
     """Takes the readings of a batch to a committed transaction and published answers. Whoever calls, retries.
 
-    `budget_seconds` bounds the transaction; it is below the database's own bound, which is below the rebalance's.
+    `budget_seconds` bounds each transaction; it is below the database's own bound, which is below the rebalance's.
     """
 
     def __init__(
@@ -147,16 +147,21 @@ class Batch(Generic[M, S, C]):
         if to_publish:
             await self._publish(to_publish)
         if turn.to_mark:
-            async with self._engine.begin() as connection:
+            async with self._transaction() as connection:
                 await journal.mark_announced(connection, list(turn.to_mark))
 
-    async def _commit(self, readings: Sequence[Reading[M] | Poisoned[M]]) -> Turn:
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[AsyncConnection]:
         try:
             async with asyncio.timeout(self._budget_seconds), self._engine.begin() as connection:
-                turn, tally = await self._transact(connection, readings)
-                self._reach("before-commit", turn.to_publish())
+                yield connection
         except TimeoutError:
             raise TransactionTooLong(f"no commit within {self._budget_seconds} s") from None
+
+    async def _commit(self, readings: Sequence[Reading[M] | Poisoned[M]]) -> Turn:
+        async with self._transaction() as connection:
+            turn, tally = await self._transact(connection, readings)
+            self._reach("before-commit", turn.to_publish())
         self._tally = tally
         return turn
 

@@ -290,12 +290,15 @@ class Worker(Generic[M]):
         return None
 
     async def _database_problem(self) -> str | None:
-        problem = await self._bounded(self._database_answers())
-        if problem is not None:
-            return problem
-        if not await is_migrated(self._engine, self._settings.migrations):
-            return f"it is not at this version's schema; run: python -m services.{self._settings.group} migrate"
-        return None
+        return await self._bounded(self._schema_problem())
+
+    async def _schema_problem(self) -> str | None:
+        try:
+            if await is_migrated(self._engine, self._settings.migrations):
+                return None
+        except (SQLAlchemyError, OSError) as error:
+            return f"cannot be reached ({first_line(error)})"
+        return f"it is not at this version's schema; run: python -m services.{self._settings.group} migrate"
 
     async def _topics_problem(self) -> str | None:
         needed = {self._replay_topic: True} | {input_.name: input_.append_time for input_ in self._inputs}

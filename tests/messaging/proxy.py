@@ -1,7 +1,7 @@
 """A wire between a service and its database that can be made to swallow what goes over it."""
 
 import asyncio
-from asyncio import StreamReader, StreamWriter
+from asyncio import Event, StreamReader, StreamWriter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -11,7 +11,8 @@ from sqlalchemy.engine import URL
 class Wire:
     """Passes bytes on. While `dead`, they vanish, in both directions, and nobody is told: no reset, no end.
 
-    The first `starting` connections are told that the database is starting up.
+    The first `starting` connections are told that the database is starting up. `swallowed` is set once a reply that
+    was to be swallowed is.
     """
 
     def __init__(self, target: URL) -> None:
@@ -19,11 +20,18 @@ class Wire:
         self.dead = False
         self.starting = 0
         self.port = 0
+        self.swallowed = Event()
+        self._unanswered: bytes | None = None
         self._ends: list[StreamWriter] = []
 
     @property
     def url(self) -> URL:
         return self._target.set(host="127.0.0.1", port=self.port)
+
+    def swallow_reply_to(self, words: bytes) -> None:
+        """The next request with these words arrives; its reply, and all else on its connection, vanishes."""
+        self.swallowed.clear()
+        self._unanswered = words
 
     async def serve(self, reader: StreamReader, writer: StreamWriter) -> None:
         if self.starting > 0:
@@ -32,15 +40,24 @@ class Wire:
             return
         other_reader, other_writer = await asyncio.open_connection(self._target.host, self._target.port)
         self._ends += [writer, other_writer]
-        await asyncio.gather(self._pass_on(reader, other_writer), self._pass_on(other_reader, writer))
+        silence = Event()
+        await asyncio.gather(
+            self._pass_on(reader, other_writer, silence, requests=True),
+            self._pass_on(other_reader, writer, silence, requests=False),
+        )
 
-    async def _pass_on(self, source: StreamReader, target: StreamWriter) -> None:
+    async def _pass_on(self, source: StreamReader, target: StreamWriter, silence: Event, *, requests: bool) -> None:
         with suppress(OSError):
             while octets := await source.read(65536):
-                if not self.dead:
-                    target.write(octets)
-                    await target.drain()
-        if not self.dead:
+                if self.dead or silence.is_set():
+                    continue
+                if requests and self._unanswered is not None and self._unanswered in octets:
+                    self._unanswered = None
+                    silence.set()
+                    self.swallowed.set()
+                target.write(octets)
+                await target.drain()
+        if not self.dead and not silence.is_set():
             target.close()
 
     async def cut(self) -> None:

@@ -73,6 +73,18 @@ async def test_a_worker_waits_for_what_is_not_there_says_so_once_and_stops_when_
     assert "Traceback" not in error
 
 
+async def test_a_database_that_vanishes_while_its_schema_is_looked_at_is_waited_for(database: URL) -> None:
+    async with wire(database) as line:
+        line.swallow_reply_to(b"SELECT version_num")
+        process = await start(
+            "run", KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1", DATABASE_URL=given(line.url), LOG_FORMAT="json"
+        )
+        assert "Waiting for the database: no answer within 5 s" in await said(process, "worker.waits")
+        assert "The database is there." in await said(process, "worker.")
+        process.send_signal(signal.SIGTERM)
+        assert (await ended(process))[0] == ExitCode.DONE
+
+
 async def test_migrating_waits_for_a_database_that_is_not_there_yet_and_says_so_once(
     database_server: Part,
 ) -> None:

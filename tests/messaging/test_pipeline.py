@@ -130,6 +130,27 @@ async def test_a_database_that_vanishes_without_a_word_is_found_again(database: 
         await through.dispose()
 
 
+@pytest.mark.parametrize("words", ["COMMIT", "UPDATE journal SET announced"])
+async def test_a_database_that_vanishes_while_answers_are_marked_is_found_again(
+    words: str, database: URL, engine: AsyncEngine
+) -> None:
+    async with wire(database) as line:
+        through = create_engine(line.url, application_name="tests")
+
+        async def vanish() -> None:
+            if not line.swallowed.is_set():
+                line.swallow_reply_to(words.encode())
+
+        bench = Bench(through, Log(before_publishing=vanish), budget_seconds=0.3)
+        command = add(counter := new_id(), 3)
+        first, *repeats = await bench.process(command)
+        assert line.swallowed.is_set()
+        assert repeats in ([], [first])
+        assert await Bench(engine).number(counter) == 3
+        assert await Bench(engine).outcomes(command) == ["handled"]
+        await through.dispose()
+
+
 async def test_a_commit_whose_outcome_is_unknown_is_settled_by_the_journal(engine: AsyncEngine) -> None:
     """The COMMIT arrived, its reply did not: the batch is run again, and what it did is not done again."""
     bench = Bench(engine, Log(away=["unsent"]))
