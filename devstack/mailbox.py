@@ -3,12 +3,14 @@
 import asyncio
 import json
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
 from pathlib import Path
 from typing import Any, Protocol
+
+_ANSWERS_WITHIN_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -62,9 +64,10 @@ class FolderMailbox:
 
 @dataclass(frozen=True)
 class MailDevMailbox:
-    """What MailDev keeps, by its REST interface (`api_url`: where its page is)."""
+    """What MailDev keeps, by its REST interface (`api_url`: where its page is). A mail is fetched once."""
 
     api_url: str
+    _fetched: dict[str, Mail] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def location(self) -> str:
@@ -74,18 +77,20 @@ class MailDevMailbox:
         return await asyncio.to_thread(self._read_all)
 
     def _read_all(self) -> list[Mail]:
-        return [self._read(entry) for entry in json.loads(self._get("/email"))]
+        entries = {entry["id"]: entry["envelope"] for entry in json.loads(self._get("/email"))}
+        for mail_id in entries.keys() - self._fetched.keys():
+            self._fetched[mail_id] = self._read(mail_id, entries[mail_id])
+        return [self._fetched[mail_id] for mail_id in entries]
 
-    def _read(self, entry: dict[str, Any]) -> Mail:
-        envelope = entry["envelope"]
+    def _read(self, mail_id: str, envelope: dict[str, Any]) -> Mail:
         return Mail(
             sender=envelope["from"]["address"],
             recipients=tuple(recipient["address"] for recipient in envelope["to"]),
-            message=_parse(self._get(f"/email/{entry['id']}/source")),
+            message=_parse(self._get(f"/email/{mail_id}/source")),
         )
 
     def _get(self, path: str) -> bytes:
-        with urllib.request.urlopen(self.api_url.rstrip("/") + path, timeout=5) as response:
+        with urllib.request.urlopen(self.api_url.rstrip("/") + path, timeout=_ANSWERS_WITHIN_SECONDS) as response:
             body: bytes = response.read()
         return body
 

@@ -12,6 +12,7 @@ from messaging import journal
 from messaging.answers import Answer, Cause, compose
 from messaging.codec import Invalid, Received, Unreadable
 from messaging.dead_letters import FailureTally, dead_letter, place_id
+from messaging.envelope import message_types
 from messaging.faults import Fault
 from messaging.journal import Entry, Known, MessageKey
 from messaging.records import Outgoing
@@ -314,10 +315,7 @@ class Batch(Generic[M, S, C]):
 
     def _reach(self, point: str, records: Sequence[Outgoing]) -> None:
         if self._fault is not None:
-            types = {
-                (value or b"").decode() for record in records for name, value in record.headers if name == "ce_type"
-            }
-            self._fault.reach(point, types)
+            self._fault.reach(point, message_types(records))
 
     def _count(self, turn: Turn) -> None:
         for entry in turn.entries:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from messaging import logs
 from messaging.database import migrate
-from messaging.exits import ExitCode
+from messaging.exits import ExitCode, leave
 from messaging.pipeline import first_line
 from messaging.retry import Failure, classify, waits_seconds
 from messaging.settings import BadSettings, ServiceSettings, read_settings
@@ -50,7 +50,10 @@ def main(service: Service[Any], arguments: list[str]) -> int:
 
 
 async def _run(service: Service[Any], settings: ServiceSettings) -> int:
-    return await service.make_worker(settings).run()
+    try:
+        return await service.make_worker(settings).run()
+    except Exception as error:  # noqa: BLE001 - whoever starts workers is told in the one way that all of them are
+        leave(ExitCode.UNKNOWN_FAILURE, f"{type(error).__name__}: {first_line(error)}")
 
 
 async def _migrate(service: Service[Any], settings: ServiceSettings) -> int:

@@ -6,13 +6,13 @@ unreadable `ce_time`) and accepts what it refuses (a header given twice). The te
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from messaging.json_text import UnreadableJson, parse_object
-from messaging.records import Headers
+from messaging.records import Headers, Outgoing
 
 STRUCTURED = "application/cloudevents+json"
 _NAMESPACE = UUID("6f1e6b1c-3d0b-5c3f-9a54-0b1f6f0f7a11").bytes
@@ -60,6 +60,11 @@ def write_headers(envelope: Envelope, *, source: str, subject: str, time: str) -
         ("traceparent", envelope.traceparent),
     ]
     return [(name, text.encode()) for name, text in fields if text is not None]
+
+
+def message_types(records: Iterable[Outgoing]) -> set[str]:
+    """What `write_headers` said of them."""
+    return {(value or b"").decode() for record in records for name, value in record.headers if name == "ce_type"}
 
 
 def derive_id(*parts: str) -> str:

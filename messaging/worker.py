@@ -37,18 +37,19 @@ M = TypeVar("M")
 BATCH_BUDGET_SECONDS: Final = 5.0
 # Above the graceful stop, below the usual orchestrator's 30 s.
 HARD_STOP_SECONDS: Final = GRACEFUL_STOP_SECONDS + 10
-FAILING_IS_NOT_READY_SECONDS: Final = 60.0
 _ASK_AGAIN_SECONDS = 0.5
 _CHECK_SECONDS = 3.0
 _CHECK_TIMEOUT_SECONDS = 5.0
-_CLEAN_EVERY_SECONDS = 60.0
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    """What every worker needs, whatever it does. `max_records` bounds a batch."""
+    """What every worker needs, whatever it does.
+
+    `max_records` bounds a batch. A batch that has been failing for `failing_is_not_ready_seconds` turns readiness red.
+    """
 
     group: str
     bootstrap_servers: str
@@ -59,6 +60,8 @@ class WorkerSettings:
     fault: Fault | None
     dead_letter_limit: bool = True
     max_records: int = 1000
+    failing_is_not_ready_seconds: float = 60.0
+    clean_every_seconds: float = 60.0
 
 
 class Companion(Protocol):
@@ -267,7 +270,7 @@ class Worker(Generic[M]):
             "broker": broker,
             "mail server": mail_server,
         }
-        if (seconds := self._pipeline.failing_seconds()) > FAILING_IS_NOT_READY_SECONDS:
+        if (seconds := self._pipeline.failing_seconds()) > self._settings.failing_is_not_ready_seconds:
             found["batch"] = f"has been failing for {seconds:.0f} s"
         return {part: problem for part, problem in found.items() if problem is not None}
 
@@ -313,11 +316,11 @@ class Worker(Generic[M]):
     async def _clean(self) -> None:
         """Removes what the journal need not keep, a little at a time."""
         while True:
-            await asyncio.sleep(_CLEAN_EVERY_SECONDS)
+            await asyncio.sleep(self._settings.clean_every_seconds)
             try:
                 removed = journal.REMOVED_AT_ONCE
                 while removed == journal.REMOVED_AT_ONCE:
-                    async with self._engine.begin() as connection:
+                    async with asyncio.timeout(BATCH_BUDGET_SECONDS), self._engine.begin() as connection:
                         removed = await journal.remove_old(connection)
             except (SQLAlchemyError, OSError) as error:
                 log.info("journal.not_cleaned", message="Old journal rows are kept for now.", error=first_line(error))

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from messaging.exits import ExitCode
+
 ROOT = Path(__file__).parents[1]
 RULES = [f"R{number}" for number in (*range(1, 17), *range(20, 27))]
 
@@ -29,3 +31,10 @@ def test_every_rule_has_a_row_and_every_row_a_test() -> None:
     rows = re.findall(r"^\| (R\d+) \| [^|]+ \| ([^|]+) \|$", (ROOT / "docs" / "rules.md").read_text(), re.MULTILINE)
     assert [rule for rule, _ in rows] == RULES
     assert all("`test_" in held_by for _, held_by in rows)
+
+
+def test_every_exit_code_of_a_worker_is_explained_and_none_that_there_is_not() -> None:
+    _, _, table = (ROOT / "docs" / "settings.md").read_text().partition("## Exit codes of a worker")
+    rows = re.findall(r"^\| (\d+) \| ([^|]+) \|([^|]*)\|$", table, re.MULTILINE)
+    assert [int(code) for code, _, _ in rows] == [*ExitCode]
+    assert all(what_to_do.strip() for code, _, what_to_do in rows if int(code) != ExitCode.DONE)

@@ -12,6 +12,8 @@ from contracts.catalog import encode, wire_name
 from contracts.topics import NOTIFIER_EVENTS
 from messaging.answers import Answer, Cause, compose
 from messaging.batches import Publish
+from messaging.envelope import message_types
+from messaging.faults import Fault
 from messaging.records import Outgoing
 from services.notifier import store
 from services.notifier.gathering import Gathering
@@ -30,9 +32,10 @@ _TRANSACTION_SECONDS = 5.0
 class Announcer:
     """Publishes what was decided, and marks it: what is not marked is published again, under the same id."""
 
-    def __init__(self, engine: AsyncEngine, publish: Publish) -> None:
+    def __init__(self, engine: AsyncEngine, publish: Publish, *, fault: Fault | None = None) -> None:
         self._engine = engine
         self._publish = publish
+        self._fault = fault
         self._decided: Gathering[Decided] = Gathering(at_most=_AT_MOST, within_seconds=_WITHIN_SECONDS)
 
     def tell(self, decided: Sequence[Decided], *, at_once: bool) -> None:
@@ -66,7 +69,10 @@ class Announcer:
 
     async def _announce(self, decided: Sequence[Decided]) -> int:
         """Returns how many these were."""
-        await self._publish(announcements(decided))
+        records = announcements(decided)
+        if self._fault is not None:
+            self._fault.reach("before-publish", message_types(records))
+        await self._publish(records)
         async with asyncio.timeout(_TRANSACTION_SECONDS), self._engine.begin() as connection:
             await store.mark_announced(connection, [email.email_id for email in decided])
         return len(decided)

@@ -52,7 +52,7 @@ def make_deliverer(settings: Settings, engine: AsyncEngine, publisher: Publisher
             Schedule(settings.smtp_retry_seconds, settings.smtp_unknown_retry_seconds),
             fault=settings.fault,
         ),
-        Announcer(engine, publisher.publish),
+        Announcer(engine, publisher.publish, fault=settings.fault),
         Pace(
             lease_seconds=settings.smtp_lease_seconds,
             send_limit_seconds=send_limit_seconds,

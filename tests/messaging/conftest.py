@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -16,7 +16,11 @@ from messaging.kafka.publisher import Publisher
 from tests.databases import NewDatabase
 from tests.messaging.bench import Bench
 from tests.messaging.kafka_bench import ON_BOTH, new_topic
+from tests.messaging.toy import REPLAY_TOPIC
 from tests.messaging.toy_service import MIGRATIONS
+
+JUDGED_BY_TIME = ("toy.commands", "toy.events", REPLAY_TOPIC)
+OTHERS = ("toy.counts", "toy.replies", *(f"dlq.toy.{topic}" for topic in JUDGED_BY_TIME))
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +68,15 @@ async def publisher(broker: str) -> AsyncIterator[Publisher]:
 @pytest.fixture
 async def topic(admin: AIOKafkaAdminClient) -> str:
     return await new_topic(admin, message_timestamp_type="LogAppendTime")
+
+
+@pytest.fixture(scope="session")
+async def toy_topics(admin: AIOKafkaAdminClient) -> None:
+    stamped = {"message.timestamp.type": "LogAppendTime"}
+    await admin.create_topics(
+        [NewTopic(name, 2, 1, topic_configs=stamped) for name in JUDGED_BY_TIME]
+        + [NewTopic(name, 1, 1) for name in OTHERS]
+    )
 
 
 @pytest.fixture

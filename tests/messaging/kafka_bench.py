@@ -94,6 +94,21 @@ async def read_all(broker: str, topic: str, count: int) -> list[Any]:
         await consumer.stop()
 
 
+async def read_whole(broker: str, topic: str) -> list[Any]:
+    """What another client reads, up to the end as it is now; of one partition in its order."""
+    consumer = AIOKafkaConsumer(topic, bootstrap_servers=broker, auto_offset_reset="earliest", group_id=None)
+    await consumer.start()
+    try:
+        records: list[Any] = []
+        async with asyncio.timeout(20):
+            for partition, end in (await consumer.end_offsets(consumer.assignment())).items():
+                while await consumer.position(partition) < end:
+                    records += (await consumer.getmany(partition, timeout_ms=100)).get(partition, [])
+        return records
+    finally:
+        await consumer.stop()
+
+
 async def committed(admin: AIOKafkaAdminClient, group: str, topic: str) -> dict[int, int]:
     """By partition."""
     offsets = await admin.list_consumer_group_offsets(group)

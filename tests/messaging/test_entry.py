@@ -39,6 +39,19 @@ def test_bad_usage_is_told_what_is_possible(arguments: list[str], capsys: pytest
     assert (said.out, said.err) == ("", "usage: python -m services.toy run | migrate\n")
 
 
+async def test_a_worker_that_cannot_start_ends_with_a_sentence_and_a_code_of_its_own(url: str) -> None:
+    code, out, error = await run(
+        "run",
+        KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1",
+        DATABASE_URL=url,
+        LOG_FORMAT="json",
+        AIOKAFKA_NO_EXTENSIONS="1",
+    )
+    assert (code, out) == (ExitCode.UNKNOWN_FAILURE, "")
+    assert "RuntimeError: aiokafka runs without its C extensions; install its wheel, not its source" in error
+    assert "Traceback" not in error
+
+
 async def test_a_health_port_that_is_taken_ends_it_with_a_sentence(url: str) -> None:
     listening = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
     port = listening.sockets[0].getsockname()[1]

@@ -1,60 +1,27 @@
 """A worker of the toy service as a process, on a real broker and database: it works, stops when asked, gives up."""
 
-import asyncio
 import json
 import signal
-from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient
 from sqlalchemy.engine import URL
 
 from devstack.parts import until
+from messaging.exits import ExitCode
 from messaging.kafka.publisher import Publisher
-from messaging.records import Outgoing, Record
+from messaging.records import Record
 from tests.messaging.bench import add, divide, new_id
-from tests.messaging.kafka_bench import committed, read_all
-from tests.messaging.toy import GROUP, REPLAY_TOPIC
-from tests.messaging.toy_process import ended, get, given, said, start
+from tests.messaging.kafka_bench import committed, on_apache_kafka, read_all, read_whole
+from tests.messaging.toy import GROUP
+from tests.messaging.toy_process import ended, send, working
 
-JUDGED_BY_TIME = ("toy.commands", "toy.events", REPLAY_TOPIC)
-OTHERS = ("toy.counts", "toy.replies", *(f"dlq.toy.{topic}" for topic in JUDGED_BY_TIME))
+DEAD_LETTERS = "dlq.toy.toy.commands"
 
-
-@pytest.fixture(scope="module")
-async def topics(admin: AIOKafkaAdminClient) -> None:
-    stamped = {"message.timestamp.type": "LogAppendTime"}
-    await admin.create_topics(
-        [NewTopic(name, 2, 1, topic_configs=stamped) for name in JUDGED_BY_TIME]
-        + [NewTopic(name, 1, 1) for name in OTHERS]
-    )
+pytestmark = pytest.mark.usefixtures("toy_topics")
 
 
-@asynccontextmanager
-async def working(broker: str, database: URL) -> AsyncIterator[tuple[Process, str]]:
-    """A worker that is ready, and where its health endpoint is."""
-    process = await start("run", KAFKA_BOOTSTRAP_SERVERS=broker, DATABASE_URL=given(database), LOG_FORMAT="json")
-    try:
-        health = json.loads(await said(process, "worker.started"))["health"]
-
-        async def ready() -> bool:
-            return (await asyncio.to_thread(get, f"{health}/ready"))[0] == 200
-
-        assert await until(ready, 20)
-        yield process, health
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()
-
-
-async def send(publisher: Publisher, records: Sequence[Record]) -> None:
-    await publisher.publish([Outgoing(one.place.topic, one.key, one.value, one.headers) for one in records])
-
-
-@pytest.mark.usefixtures("topics")
 async def test_a_worker_answers_and_ends_with_0_when_asked_to_stop(
     broker: str, database: URL, admin: AIOKafkaAdminClient, publisher: Publisher
 ) -> None:
@@ -70,16 +37,57 @@ async def test_a_worker_answers_and_ends_with_0_when_asked_to_stop(
     assert 2 in (await committed(admin, GROUP, "toy.commands")).values()
 
 
-@pytest.mark.usefixtures("topics")
-async def test_a_bad_deployment_ends_the_worker_with_a_code_and_a_sentence_and_loses_nothing(
-    broker: str, database: URL, admin: AIOKafkaAdminClient, publisher: Publisher
+async def arrive(broker: str, topic: str, answers_to: list[Record]) -> list[bytes]:
+    """The values of the records on the topic that name these as their cause, or are these, once there are as many."""
+    ids = {dict(one.headers)["ce_id"] for one in answers_to}
+    values: list[bytes] = []
+
+    async def all_are_there() -> bool:
+        told = [(dict(record.headers), record.value) for record in await read_whole(broker, topic)]
+        values[:] = [value for headers, value in told if headers.get("ce_causationid", headers["ce_id"]) in ids]
+        return len(values) >= len(answers_to)
+
+    assert await until(all_are_there, 60), f"{len(values)} of {len(answers_to)} arrived on {topic}"
+    return values
+
+
+def fifty_one(counter: str) -> list[Record]:
+    return [divide(counter, 0) for _ in range(51)]
+
+
+def more_than_a_tenth_of_a_thousand(counter: str) -> list[Record]:
+    return [divide(counter, 0) if number % 9 == 8 else add(counter, 1) for number in range(1000)]
+
+
+@on_apache_kafka
+@pytest.mark.parametrize(
+    ("commands_for", "told"),
+    [
+        (fifty_one, "51 messages in a row could not be handled"),
+        (more_than_a_tenth_of_a_thousand, "111 of the latest 1000 messages could not be handled"),
+    ],
+)
+async def test_a_bad_deployment_ends_the_worker_with_a_code_and_a_sentence_and_the_setting_lets_it_go_on(
+    commands_for: Callable[[str], list[Record]],
+    told: str,
+    broker: str,
+    database: URL,
+    admin: AIOKafkaAdminClient,
+    publisher: Publisher,
 ) -> None:
+    commands = commands_for(new_id())
+    bad = [one for one in commands if b"Divide" in (dict(one.headers)["ce_type"] or b"")]
     before = await committed(admin, GROUP, "toy.commands")
     async with working(broker, database) as (process, _):
-        counter = new_id()
-        await send(publisher, [divide(counter, 0) for _ in range(51)])
+        await send(publisher, commands)
         code, _, error = await ended(process)
-    assert code == 71
-    assert "51 messages in a row could not be handled: this is a bad deployment, not bad data" in error
+    assert code == ExitCode.TOO_MANY_DEAD_LETTERS
+    assert f"{told}: this is a bad deployment, not bad data" in error
     assert "DEAD_LETTER_LIMIT=off" in error
     assert await committed(admin, GROUP, "toy.commands") == before
+
+    async with working(broker, database, DEAD_LETTER_LIMIT="off"):
+        letters = await arrive(broker, DEAD_LETTERS, bad)
+        assert letters == [one.value for one in bad]
+        counts = await arrive(broker, "toy.counts", [one for one in commands if one not in bad])
+        assert [json.loads(count)["number"] for count in counts] == list(range(1, len(commands) - len(bad) + 1))

@@ -4,6 +4,9 @@ import asyncio
 import json
 import os
 import sys
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -11,8 +14,20 @@ from urllib.parse import urlsplit
 
 from sqlalchemy.engine import URL
 
+from devstack.parts import until
+from messaging.kafka.publisher import Publisher
+from messaging.records import Outgoing, Record
+
 ROOT = Path(__file__).parents[2]
-SETTINGS = ("KAFKA_BOOTSTRAP_SERVERS", "DATABASE_URL", "LOG_FORMAT", "LOG_LEVEL", "HEALTH_PORT", "FAULT")
+SETTINGS = (
+    "KAFKA_BOOTSTRAP_SERVERS",
+    "DATABASE_URL",
+    "LOG_FORMAT",
+    "LOG_LEVEL",
+    "HEALTH_PORT",
+    "DEAD_LETTER_LIMIT",
+    "FAULT",
+)
 
 
 def given(url: URL) -> str:
@@ -20,7 +35,7 @@ def given(url: URL) -> str:
     return url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
-async def start(*arguments: str, **settings: str) -> asyncio.subprocess.Process:
+async def start(*arguments: str, **settings: str) -> Process:
     environment = {name: value for name, value in os.environ.items() if name not in SETTINGS} | settings
     pipe = asyncio.subprocess.PIPE
     command = (sys.executable, "-m", "tests.messaging.toy_service", *arguments)
@@ -32,13 +47,13 @@ async def run(*arguments: str, **settings: str) -> tuple[int | None, str, str]:
     return await ended(await start(*arguments, **settings))
 
 
-async def ended(process: asyncio.subprocess.Process) -> tuple[int | None, str, str]:
+async def ended(process: Process) -> tuple[int | None, str, str]:
     async with asyncio.timeout(30):
         out, error = await process.communicate()
     return process.returncode, out.decode(), error.decode()
 
 
-async def said(process: asyncio.subprocess.Process, words: str) -> str:
+async def said(process: Process, words: str) -> str:
     """The first line of its standard error that has these words."""
     assert process.stderr is not None
     async with asyncio.timeout(30):
@@ -55,3 +70,26 @@ def get(url: str) -> tuple[int, dict[str, Any]]:
         return response.status, json.loads(response.read())
     finally:
         connection.close()
+
+
+@asynccontextmanager
+async def working(broker: str, database: URL, **settings: str) -> AsyncIterator[tuple[Process, str]]:
+    """A worker that is ready, and where its health endpoint is."""
+    settings |= {"KAFKA_BOOTSTRAP_SERVERS": broker, "DATABASE_URL": given(database), "LOG_FORMAT": "json"}
+    process = await start("run", **settings)
+    try:
+        health = json.loads(await said(process, "worker.started"))["health"]
+
+        async def ready() -> bool:
+            return (await asyncio.to_thread(get, f"{health}/ready"))[0] == 200
+
+        assert await until(ready, 20)
+        yield process, health
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
+
+async def send(publisher: Publisher, records: Sequence[Record]) -> None:
+    await publisher.publish([Outgoing(one.place.topic, one.key, one.value, one.headers) for one in records])

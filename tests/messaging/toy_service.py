@@ -1,6 +1,7 @@
 """The toy service as a process: `python -m tests.messaging.toy_service run | migrate`."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from messaging.entry import Service, main
@@ -16,7 +17,9 @@ class Settings(ServiceSettings):
 
 
 def make_worker(settings: Settings) -> Worker[Message]:
-    return Worker(settings.for_worker(GROUP, MIGRATIONS), INPUTS, ["toy.counts", "toy.replies"], ToyHandler)
+    # What a service does after a minute, this one does after a second or two.
+    hurried = replace(settings.for_worker(GROUP, MIGRATIONS), failing_is_not_ready_seconds=2.0, clean_every_seconds=1.0)
+    return Worker(hurried, INPUTS, ["toy.counts", "toy.replies"], ToyHandler)
 
 
 SERVICE = Service(GROUP, Settings, MIGRATIONS, make_worker)

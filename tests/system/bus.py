@@ -8,11 +8,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.record.default_records import DefaultRecordBatch
 
 from contracts.topics import TOPICS
 
-LONGEST_WAIT_SECONDS = 60.0
+# Far beyond what anything takes on a machine that has nothing else to do.
+LONGEST_WAIT_SECONDS = 120.0
+_LARGEST_BATCH_BYTES = 8_000_000
 
 Raw = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes | None]]]
 """Key, value and headers, as they are."""
@@ -72,24 +76,39 @@ class Bus:
         await self._producer.send_and_wait(topic, json.dumps(body).encode(), key=key.encode(), headers=headers)
         return command_id
 
-    async def send_together(self, topic: str, records: Sequence[Raw]) -> int:
-        """Publishes (key, value, headers) as one producer batch in the first one's partition; returns the partition."""
-        partition = self._producer._partition(topic, None, None, None, records[0][0], records[0][1])
-        batch = self._producer.create_batch()
+    async def send_together(self, topic: str, records: Sequence[Raw], *, key: bytes | None = None) -> tuple[int, int]:
+        """Publishes (key, value, headers) as one producer batch; returns its partition and the first one's offset.
+
+        They go where `key` goes, else where the first one's own does. The batch is squeezed: many may be large.
+        """
+        partition = self._producer._partition(topic, None, None, None, key or records[0][0], None)
+        batch = BatchBuilder(_LARGEST_BATCH_BYTES, DefaultRecordBatch.CODEC_ZSTD)
         for key, value, headers in records:
             assert batch.append(key=key, value=value, headers=list(headers), timestamp=None) is not None
         batch.close()
-        await (await self._producer.send_batch(batch, topic, partition=partition))
-        return int(partition)
+        written = await (await self._producer.send_batch(batch, topic, partition=partition))
+        return int(partition), int(written.offset)
+
+    async def repeat(self, heard: Heard) -> None:
+        """Publishes the same record once more, byte by byte."""
+        await self._producer.send_and_wait(heard.topic, heard.value, key=heard.key, headers=list(heard.headers))
+
+    async def ends(self) -> dict[TopicPartition, int]:
+        """The offset after the last record of every partition."""
+        ends: dict[TopicPartition, int] = await self._consumer.end_offsets(self._consumer.assignment())
+        return ends
 
     async def wait_for(
         self, what: Callable[[Heard], bool], *, count: int = 1, seconds: float = LONGEST_WAIT_SECONDS
     ) -> list[Heard]:
         """The first `count` records that match. Fails with what was heard instead."""
         found: list[Heard] = []
+        looked_at = 0
 
         def enough() -> bool:
-            found[:] = [record for record in self.heard if what(record)]
+            nonlocal looked_at
+            found.extend(record for record in self.heard[looked_at:] if what(record))
+            looked_at = len(self.heard)
             return len(found) >= count
 
         async with self._more:
@@ -110,8 +129,11 @@ class Bus:
 
     def about(self, session_id: str, topic: str) -> list[Heard]:
         """What was said of a session on a topic, first appearances only, in the order of the log."""
-        first = {record.id: record for record in reversed(self.heard) if record.topic == topic}
-        return [record for record in self.heard if record is first.get(record.id) and record.is_about(session_id)]
+        first: dict[str, Heard] = {}
+        for record in self.heard:
+            if record.topic == topic and record.is_about(session_id):
+                first.setdefault(record.id, record)
+        return list(first.values())
 
     async def listen(self) -> None:
         async for record in self._consumer:

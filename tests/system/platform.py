@@ -7,11 +7,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import asyncpg
+import pytest
+
 from devstack.mailbox import Mail
 from devstack.parts import until
 from devstack.processes import Worker
 from devstack.stack import Stack
 from tests.system.bus import LONGEST_WAIT_SECONDS, Bus, Heard
+
+# What the development broker does not have: it never finds out that a member of a group is dead, so nobody takes over.
+on_apache_kafka = pytest.mark.parametrize(
+    "platform", [pytest.param("containers", id="apache-kafka", marks=pytest.mark.containers)], indirect=True
+)
 
 
 @dataclass(frozen=True)
@@ -90,6 +98,29 @@ class Platform:
         )
         return found[0]
 
+    async def rows(self, service: str, query: str, *arguments: object) -> list[tuple[Any, ...]]:
+        """What the service's own database says."""
+        connection = await asyncpg.connect(self.stack.database_url(service))
+        try:
+            return [tuple(row) for row in await connection.fetch(query, *arguments)]
+        finally:
+            await connection.close()
+
+    @asynccontextmanager
+    async def only_worker(self, service: str, settings: Mapping[str, str]) -> AsyncIterator[Worker]:
+        """One worker of the service, with these settings, in place of those that were there; afterwards one without."""
+        for worker in [worker for worker in self.stack.workers if worker.service == service]:
+            await worker.stop()
+            self.stack.workers.remove(worker)
+        different = await self.stack.start_worker(service, settings)
+        try:
+            yield different
+        finally:
+            await different.stop()
+            self.stack.workers[:] = [worker for worker in self.stack.workers if worker is not different]
+            if not any(worker.service == service for worker in self.stack.workers):
+                await self.stack.start_worker(service)
+
     async def mails_to(self, someone: Someone, *, count: int) -> list[Mail]:
         """Their mails in the order of arrival, once there are `count`."""
         mails: list[Mail] = []
@@ -106,19 +137,3 @@ class Platform:
 async def eventually(condition: Callable[[], Awaitable[bool]], what: str) -> None:
     """Asks again until it holds; fails with `what` was waited for."""
     assert await until(condition, LONGEST_WAIT_SECONDS), f"waited {LONGEST_WAIT_SECONDS} s in vain for {what}"
-
-
-@asynccontextmanager
-async def only_worker(platform: Platform, service: str, settings: Mapping[str, str]) -> AsyncIterator[Worker]:
-    """One worker of the service, with these settings, in place of those that were there; afterwards one without."""
-    for worker in [worker for worker in platform.stack.workers if worker.service == service]:
-        await worker.stop()
-        platform.stack.workers.remove(worker)
-    odd_one = await platform.stack.start_worker(service, settings)
-    try:
-        yield odd_one
-    finally:
-        await odd_one.stop()
-        platform.stack.workers.remove(odd_one)
-        if not any(worker.service == service for worker in platform.stack.workers):
-            await platform.stack.start_worker(service)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.platform import Platform, only_worker
+from tests.system.platform import Platform
 
 OTHER_CLOCK = Path(__file__).with_name("other_clock")
 
@@ -19,7 +19,7 @@ async def elsewhen(request: pytest.FixtureRequest, platform: Platform) -> AsyncI
     year = str((datetime.now(UTC) + timedelta(days=request.param)).year)
     async with AsyncExitStack() as stack:
         for service in ("booking", "credits"):
-            worker = await stack.enter_async_context(only_worker(platform, service, settings))
+            worker = await stack.enter_async_context(platform.only_worker(service, settings))
             assert f'"timestamp":"{year}' in worker.log.read_text().replace(" ", "")
         yield platform
 

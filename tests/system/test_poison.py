@@ -22,7 +22,7 @@ async def test_unreadable_records_between_good_ones_of_one_batch_become_dead_let
         body = {"session_id": booking.session_id, "by": {"role": "client", "id": actor_id}}
         return json.dumps(body).encode()
 
-    partition = await platform.bus.send_together(
+    partition, _ = await platform.bus.send_together(
         "booking.commands",
         [
             (key, cancel_by(stranger), [*command_headers("booking.CancelSession.v1", refused_id)]),
