@@ -44,7 +44,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka car
         self._assigned = False
         self._ends: Mapping[TopicPartition, int] = {}
         self._broker = KafkaBroker(
-            bootstrap_servers,
+            # FastStream would take a text for one address, commas and all.
+            bootstrap_servers.split(","),
             client_id=f"coaching-{group}",
             consumer_only=True,
             allow_auto_create_topics=False,

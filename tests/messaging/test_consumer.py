@@ -8,7 +8,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
-from devstack.parts import until
+from devstack.parts import free_port, until
 from messaging.exits import ExitCode
 from messaging.kafka import consumer, limits
 from messaging.kafka.publisher import Publisher, partition_of
@@ -81,6 +81,15 @@ async def test_a_record_that_cannot_be_parsed_stops_its_partition_alone_and_lose
         assert not any(vitals.waiting.values())
         assert consumer.lag() == in_first + 1
     assert (await committed(admin, group, topic))[0] == in_first
+
+
+async def test_it_starts_from_any_of_several_addresses(
+    broker: str, publisher: Publisher, topic: str, group: str
+) -> None:
+    process = Process()
+    await publisher.publish(numbered(topic, 1))
+    async with consuming(f"127.0.0.1:{free_port()},{broker}", group, topic, process):
+        await reached(lambda: process.done)
 
 
 async def test_the_producers_own_time_is_told_from_the_brokers(
