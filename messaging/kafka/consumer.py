@@ -120,8 +120,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka car
             polling=any(not task.done() for task in self._subscriber.tasks),
             batch_running=not self._idle.is_set(),
             topics_known=all(consumer.partitions_for_topic(topic) for topic in self._topics),
-            positions={str(partition): _position(consumer, partition) for partition in consumer.assignment()},
-            waiting={str(partition): count for partition, count in self._progressing().items()},
+            positions={_name(partition): _position(consumer, partition) for partition in consumer.assignment()},
+            waiting={_name(partition): count for partition, count in self._progressing().items()},
         )
 
     async def on_partitions_revoked(self, _revoked: list[TopicPartition]) -> None:
@@ -216,6 +216,11 @@ def _position(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int:
         return -1
     state = assignment.state_value(partition)
     return int(state.position) if state.has_valid_position else -1
+
+
+def _name(partition: TopicPartition) -> str:
+    """As places are named: `booking.commands[3]`."""
+    return f"{partition.topic}[{partition.partition}]"
 
 
 def _record(raw: ConsumerRecord) -> Record:
