@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from cyclopts import Group, Parameter
 from cyclopts.validators import Number
 
+from contracts.topics import Group as Service
 from ops.errors import BadUsage
 
 TIMEOUT_SECONDS: Final = 30.0
@@ -20,15 +21,20 @@ Servers = Annotated[
         metavar="HOST:PORT",
     ),
 ]
-CreditsDatabase = Annotated[
-    str | None,
-    Parameter(
-        env_var="CREDITS_DATABASE_URL",
-        help="The database of credits: postgresql://user:password@host:port/database.",
+
+
+def _database(service: Service) -> Parameter:
+    return Parameter(
+        env_var=f"{service.upper()}_DATABASE_URL",
+        help=f"The database of {service}: postgresql://user:password@host:port/database.",
         show_default=False,
         metavar="URL",
-    ),
-]
+    )
+
+
+BookingDatabase = Annotated[str | None, _database("booking")]
+CreditsDatabase = Annotated[str | None, _database("credits")]
+NotifierDatabase = Annotated[str | None, _database("notifier")]
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 Timeout = Annotated[
     float, Parameter(metavar="SECONDS", validator=Number(gt=0), help="How long an answer is waited for.")
@@ -89,6 +95,11 @@ def credits_database(given: str | None) -> str:
             "no database is named; set CREDITS_DATABASE_URL or give --credits-database-url, as "
             "postgresql://user:password@host:port/database"
         )
+    return database(given)
+
+
+def database(given: str) -> str:
+    """Raises BadUsage when it is no address."""
     try:
         parts = urlsplit(given)
         usable = parts.scheme in ("postgresql", "postgres") and bool(parts.hostname and parts.path.strip("/"))
