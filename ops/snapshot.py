@@ -33,7 +33,7 @@ _SILENCES = (
 
 @asynccontextmanager
 async def open_snapshot(url: str, service: Group, *, timeout_seconds: float) -> AsyncIterator[Connection]:
-    """Whatever is read there until the end is as of its beginning. `timeout_seconds`: how long each answer is waited for.
+    """Whatever is read there until the end is as of its beginning. `timeout_seconds`: how long to wait for each answer.
 
     Raises what `explained` raises.
     """

@@ -26,8 +26,10 @@ _SIGN: Final[Mapping[type[CreditsEvent], int]] = {
 
 @dataclass(frozen=True, slots=True)
 class AccountEvent:
-    """What is kept of an event until its account's others are there. `cause` and `approved_by` are of a refund,
-    `why` of a charge that was declined.
+    """What is kept of an event until its account's others are there.
+
+    `snapshot` stands for the session that it carries; `cause` and `approved_by` are of a refund, `why` of a charge that
+    was declined.
     """
 
     id: str
@@ -41,6 +43,7 @@ class AccountEvent:
     balance: int
     session_id: str | None = None
     grant_id: str | None = None
+    snapshot: int | None = None
     cause: str | None = None
     approved_by: Actor | None = None
     why: str | None = None
@@ -110,7 +113,7 @@ def _wrong_balance(about: str, event: AccountEvent, right: int) -> Finding:
     return Finding(
         "wrong_balance",
         about,
-        f"Version {event.version} ({name} at {event.place}) says {event.balance} credits; with what moved it is {right}.",
+        f"Version {event.version} ({name} at {event.place}) says {event.balance} credits; by what moved it is {right}.",
     )
 
 
@@ -132,6 +135,7 @@ def _account_event(said: Said, message: CreditsEvent) -> AccountEvent:
         credits=message.credits,
         balance=message.balance,
         session_id=session.session_id if session is not None else None,
+        snapshot=hash(session) if session is not None else None,
         grant_id=message.grant_id if isinstance(message, CreditsGranted) else None,
         cause=refund.cause if refund is not None else None,
         approved_by=refund.approved_by if refund is not None else None,

@@ -4,14 +4,15 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Final
 
 from contracts.topics import GROUPS, Group
 from ops.audit.database_reader import DatabaseReader
 from ops.audit.database_rules import Ledger, Overlaps, email_problems, session_problems
 from ops.audit.differences import EmailDifferences, LedgerDifferences, SessionDifferences, never_said
-from ops.audit.extent import CLOCKS_DIFFER_BY, Extent, Partition, Span
+from ops.audit.extent import Extent, Partition, Span
 from ops.audit.findings import Finding
-from ops.audit.log_reader import LogReader, Unparsed
+from ops.audit.log_reader import LogReader
 from ops.audit.log_rules import IN_ORDER, LogRules
 from ops.audit.rows import Unannounced
 from ops.audit.settlement import Waits
@@ -19,6 +20,8 @@ from ops.snapshot import open_snapshot
 
 Progress = Callable[[int, int], None]
 """Told how many records were read, and of how many."""
+
+_EMAIL_STATUSES: Final = ("waiting", "sending", "unknown", "sent", "failed", "stale")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,69 +54,68 @@ async def audit(
     Raises BrokerAway, ClusterRefused, DatabaseAway and BadUsage.
     """
     async with AsyncExitStack() as stack:
-        log_reader = await stack.enter_async_context(
-            LogReader(addresses.bootstrap_servers, timeout_seconds=timeout_seconds)
-        )
-        handled = await log_reader.handled()
-        begins, settled = await log_reader.begins(), await log_reader.ends()
+        reader = LogReader(addresses.bootstrap_servers, timeout_seconds=timeout_seconds)
+        await stack.enter_async_context(reader)
+        handled, begins, settled = await reader.handled(), await reader.begins(), await reader.ends()
         databases: dict[Group, DatabaseReader] = {}
         for service, url in addresses.databases.items():
-            connection = await stack.enter_async_context(open_snapshot(url, service, timeout_seconds=timeout_seconds))
-            databases[service] = DatabaseReader(connection, url, service)
-        extent = await _extent(log_reader, handled, begins, settled)
-        look = _Look(extent, databases)
-        await look.read_log(log_reader, on_progress)
+            snapshot = await stack.enter_async_context(open_snapshot(url, service, timeout_seconds=timeout_seconds))
+            databases[service] = DatabaseReader(snapshot, url, service)
+        ends = await reader.ends()
+        spans = {at: Span(begins[at], settled[at], ends[at]) for at in ends}
+        look = _Look(Extent(spans, handled, await _whole_since(reader, begins)), databases)
+        await look.read_log(reader, on_progress)
         return await look.conclude()
 
 
-async def _extent(
-    log_reader: LogReader,
-    handled: Mapping[Group, Mapping[Partition, int]],
-    begins: Mapping[Partition, int],
-    settled: Mapping[Partition, int],
-) -> Extent:
-    ends = await log_reader.ends()
-    spans = {at: Span(begins[at], settled[at], ends[at]) for at in ends}
-    cut = [at for at, span in spans.items() if span.begin > 0]
-    first_times = await log_reader.first_times(cut)
-    whole_since: dict[str, datetime] = {}
+async def _whole_since(reader: LogReader, begins: Mapping[Partition, int]) -> dict[str, datetime]:
+    """Of topics that lost their beginning: from when on nothing of them was removed."""
+    cut = [at for at, begin in begins.items() if begin > 0]
+    first_times = await reader.first_times(cut)
+    since: dict[str, datetime] = {}
     for at in cut:
-        # Of a partition that lost everything, nobody knows until when.
-        since = first_times.get(at, _NOBODY_KNOWS)
-        whole_since[at[0]] = max(since, whole_since.get(at[0], since))
-    return Extent(spans, handled, whole_since)
+        topic, _ = at
+        # Of a partition without records all that is known is that retention removes what is old enough.
+        kept = reader.retention(topic)
+        latest_lost = first_times.get(at, datetime.now(UTC) - kept if kept is not None else datetime.now(UTC))
+        since[topic] = max(latest_lost, since.get(topic, latest_lost))
+    return since
 
 
 class _Look:
     """What was seen so far."""
 
     def __init__(self, extent: Extent, databases: Mapping[Group, DatabaseReader]) -> None:
+        self._extent = extent
         self._log = LogRules(extent)
         self._databases = databases
         self._unannounced: dict[Group, list[Unannounced]] = {}
         self._findings: list[Finding] = []
         self._counts: dict[str, int] = {}
         self._unchecked = [
-            f"The database of {service} is not named: what is there was not held against the log; "
-            f"name it in {service.upper()}_DATABASE_URL."
+            f"The database of {service} was not looked at; name it in {service.upper()}_DATABASE_URL."
             for service in GROUPS
             if service not in databases
         ]
 
-    async def read_log(self, log_reader: LogReader, on_progress: Progress) -> None:
-        extent = self._log.extent
-        ranges = {at: range(span.begin, span.end) for at, span in extent.spans.items()}
+    async def read_log(self, reader: LogReader, on_progress: Progress) -> None:
+        ranges = {at: range(span.begin, span.end) for at, span in self._extent.spans.items()}
         read, of = 0, sum(map(len, ranges.values()))
         for topic in IN_ORDER:
-            async for records in log_reader.read(topic, ranges):
-                if isinstance(records, Unparsed):
-                    extent.blind.add(topic.name)
-                    self._unchecked.append(f"{records}: nothing was concluded from what {topic.name} does not show.")
-                    continue
+            async for records in reader.read(topic, ranges):
                 for record in records:
                     self._log.take(record)
                 read += len(records)
                 on_progress(read, of)
+        for place, why in reader.unparsed.items():
+            self._cannot_see(place.topic, f"{place} cannot be parsed ({why})")
+        for (topic_name, number), begin in (await reader.begins()).items():
+            if begin > self._extent.spans[topic_name, number].begin:
+                self._cannot_see(topic_name, f"Retention removed records of {topic_name}[{number}] meanwhile")
+
+    def _cannot_see(self, topic: str, why: str) -> None:
+        self._extent.blind.add(topic)
+        self._unchecked.append(f"{why}: nothing was concluded from what {topic} does not show.")
 
     async def conclude(self) -> Report:
         for service, database in self._databases.items():
@@ -176,11 +178,8 @@ class _Look:
         for finding in differences.conclude():
             yield finding
         self._counts |= {f"emails_{status}": differences.by_status[status] for status in _EMAIL_STATUSES}
-        self._counts["emails_to_come"] = differences.waiting
+        self._counts["emails_to_come"] = differences.to_come
 
     def _state_keys(self, service: Group) -> set[str]:
+        """What is still to be said something of."""
         return {row.state_key for row in self._unannounced[service] if row.state_key is not None}
-
-
-_EMAIL_STATUSES = ("waiting", "sending", "unknown", "sent", "failed", "stale")
-_NOBODY_KNOWS = datetime.max.replace(tzinfo=UTC) - CLOCKS_DIFFER_BY

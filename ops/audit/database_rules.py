@@ -56,9 +56,8 @@ class Overlaps:
 
     def take(self, hold: Hold) -> Iterator[Finding]:
         if not hold.session_there:
-            yield Finding(
-                "wrong_hold", f"session {hold.session_id}", f"It is not there, and holds {hold.person_id}'s time."
-            )
+            about = f"session {hold.session_id}"
+            yield Finding("wrong_hold", about, f"It is not there, and holds time of person {hold.person_id}.")
         before = self._before
         if before is None or before.person_id != hold.person_id or hold.starts_at >= before.ends_at:
             self._before = hold
@@ -146,7 +145,7 @@ class Ledger:
             )
         if (version := self._versions.get(account_id, 0)) > row.version:
             yield Finding(
-                "wrong_row", about, f"It is in version {row.version}, and has a transfer of version {version}."
+                "wrong_row", about, f"It is in version {row.version}; a transfer of it is in version {version}."
             )
 
     def _conclude_session(self, session_id: str) -> Iterator[Finding]:

@@ -57,16 +57,14 @@ class SessionDifferences:
         settled = [event.version for event in history if self._log.extent.is_settled(event.place)]
         if settled and settled[-1] > row.version:
             yield Finding(
-                "not_in_database",
-                about,
-                f"The log has version {settled[-1]}, booking's database version {row.version}.",
+                "not_in_database", about, f"The log has version {settled[-1]}, booking's row version {row.version}."
             )
         for event in history:
             if event.version == row.version and (others := _differing(row, event)):
                 yield Finding(
                     "differs",
                     about,
-                    f"Booking's database has another {' and '.join(others)} than version {event.version} at {event.place}.",
+                    f"Booking's row has another {' and '.join(others)} than version {event.version} at {event.place}.",
                 )
 
     def conclude(self) -> Iterator[Finding]:
@@ -124,12 +122,7 @@ class LedgerDifferences:
         history = self._log.accounts.history(row.account_id)
         latest = history[-1].version if history else 0
         if latest < row.version:
-            reaches = bool(history) or self._log.extent.is_whole(CREDITS_EVENTS.name)
-            if (
-                row.account_id not in self._unannounced
-                and reaches
-                and CREDITS_EVENTS.name not in self._log.extent.blind
-            ):
+            if row.account_id not in self._unannounced and self._reaches(history):
                 yield Finding(
                     "not_in_log", about, f"Credits' database has version {row.version}, the log version {latest}."
                 )
@@ -147,6 +140,11 @@ class LedgerDifferences:
                 f"Credits' database has {row.balance_credits} credits, version {event.version} at {event.place} "
                 f"says {event.balance}.",
             )
+
+    def _reaches(self, history: Sequence[AccountEvent]) -> bool:
+        """What follows an event that is there would be there as well."""
+        extent = self._log.extent
+        return extent.is_whole(CREDITS_EVENTS.name) or (bool(history) and CREDITS_EVENTS.name not in extent.blind)
 
     def take_charge(self, row: ChargeRow) -> None:
         self._charges[row.session_id] = row
@@ -214,7 +212,7 @@ class EmailDifferences:
 
     def __init__(self, log: LogRules) -> None:
         self.by_status: Counter[str] = Counter()
-        self.waiting = 0
+        self.to_come = 0
         self._log = log
         self._seen: set[tuple[str, str, str]] = set()
 
@@ -251,12 +249,12 @@ class EmailDifferences:
         if not missing or self._log.letters.is_dead("notifier", event_id):
             return
         if not self._log.extent.is_handled("notifier", asking.place):
-            self.waiting += len(missing)
+            self.to_come += len(missing)
             return
         yield Finding(
             "email_missing",
             f"message {event_id}",
-            f"The notifier handled it at {asking.place}, and has no {asking.kind} to the {' nor to the '.join(missing)}.",
+            f"The notifier handled it at {asking.place}, and has no {asking.kind} to the {' or the '.join(missing)}.",
         )
 
     def _news(self, about: str, row: EmailRow) -> Iterator[Finding]:

@@ -79,9 +79,8 @@ class Emails:
                 )
             if (why := self._why_unexpected(event_id, kind, reader)) is not None:
                 name = "EmailSent" if news.sent else "EmailFailed"
-                yield Finding(
-                    "email_unexpected", about, f"{name} at {news.place} is about {kind} to the {reader}, {why}."
-                )
+                told = f"{name} at {news.place} is about {kind} to the {reader}"
+                yield Finding("email_unexpected", about, f"{told}, {why}.")
 
     def _why_unexpected(self, event_id: str, kind: EmailKind, reader: Reader) -> str | None:
         asking = self.asking.get(event_id)

@@ -9,7 +9,7 @@ from typing import Final, Self, TypeVar
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import CorruptRecordException, KafkaError, UnsupportedCodecError
 
 from contracts.topics import GROUPS, TOPICS, Group, Topic
 from messaging.records import Place, Record
@@ -17,6 +17,7 @@ from ops.audit.extent import Partition
 from ops.client import stop
 from ops.cluster import Cluster
 from ops.errors import BrokerAway, ClusterRefused
+from ops.topic_plan import FoundTopic
 
 _POLL_MILLISECONDS: Final = 200
 _REQUEST_TIMEOUT_SECONDS: Final = 10
@@ -25,30 +26,26 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 T = TypeVar("T")
 
 
-class Unparsed(Exception):
-    """A record that aiokafka cannot parse stands there: of its partition, nothing from it on can be read."""
-
-    def __init__(self, place: Place, error: Exception) -> None:
-        super().__init__(f"{place} cannot be parsed ({type(error).__name__}: {error})")
-
-
 class LogReader:
-    """Open it with `async with`. Every method raises BrokerAway when the broker does not answer."""
+    """Open it with `async with`. Every method raises BrokerAway when the broker does not answer.
+
+    `unparsed`: where a record lies that aiokafka cannot parse, and why. Of that partition nothing more is read.
+    """
 
     def __init__(self, bootstrap_servers: str, *, timeout_seconds: float) -> None:
         """`timeout_seconds` is how long each answer is waited for."""
+        self.unparsed: dict[Place, str] = {}
         self._bootstrap_servers, self._timeout_seconds = bootstrap_servers, timeout_seconds
-        self._partitions: list[TopicPartition] = []
+        self._topics: Mapping[str, FoundTopic] = {}
 
     async def __aenter__(self) -> Self:
         """Raises ClusterRefused when one of the topics is missing."""
         # Nothing is ever asked of a topic that is not there: a broker might create it on demand.
         names = [topic.name for topic in TOPICS]
         async with Cluster(self._bootstrap_servers, timeout_seconds=self._timeout_seconds) as cluster:
-            found = await cluster.find(names)
-        if missing := [name for name in names if name not in found]:
+            self._topics = await cluster.find(names)
+        if missing := [name for name in names if name not in self._topics]:
             raise ClusterRefused(f"there is no topic {missing[0]}; create the topics with: coaching topics apply")
-        self._partitions = [TopicPartition(name, n) for name in names for n in range(found[name].partitions)]
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=self._bootstrap_servers,
             client_id="coaching",
@@ -60,6 +57,9 @@ class LogReader:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(stop, self._consumer)
             await self._answer(self._consumer.start())
+            # All of them from the start, or each would be looked up by itself when something is asked about it.
+            self._consumer.assign(self._partitions())
+            self._consumer.pause(*self._partitions())
             self._stack = stack.pop_all()
         return self
 
@@ -83,14 +83,14 @@ class LogReader:
 
     async def begins(self) -> dict[Partition, int]:
         """The oldest offset of each partition."""
-        return _plain(await self._answer(self._consumer.beginning_offsets(self._partitions)))
+        return _plain(await self._answer(self._consumer.beginning_offsets(self._partitions())))
 
     async def ends(self) -> dict[Partition, int]:
         """The offset that the next record of each partition will have."""
-        return _plain(await self._answer(self._consumer.end_offsets(self._partitions)))
+        return _plain(await self._answer(self._consumer.end_offsets(self._partitions())))
 
     async def first_times(self, partitions: Iterable[Partition]) -> dict[Partition, datetime]:
-        """When the oldest record was appended; of those that have one."""
+        """When the oldest record was appended, of those partitions that have one."""
         asked = {TopicPartition(*partition): 0 for partition in partitions}
         found = await self._answer(self._consumer.offsets_for_times(asked)) if asked else {}
         return {
@@ -99,52 +99,64 @@ class LogReader:
             if told is not None
         }
 
-    async def read(self, topic: Topic, ranges: Mapping[Partition, range]) -> AsyncIterator[list[Record] | Unparsed]:
-        """The records of one topic in these ranges of offsets, partition by partition, some at a time.
+    def retention(self, topic: str) -> timedelta | None:
+        """How long the cluster keeps its records; None for ever."""
+        milliseconds = int(self._topics[topic].settings["retention.ms"])
+        return timedelta(milliseconds=milliseconds) if milliseconds >= 0 else None
 
-        Where one cannot be parsed, that is told instead of the rest of its partition.
-        """
+    async def read(self, topic: Topic, ranges: Mapping[Partition, range]) -> AsyncIterator[list[Record]]:
+        """The records of one topic in these ranges of offsets, partition by partition, some at a time."""
         wanted = {TopicPartition(*at): span for at, span in ranges.items() if at[0] == topic.name and span}
         if not wanted:
             return
-        self._consumer.assign(list(wanted))
         for partition, span in wanted.items():
             self._consumer.seek(partition, span.start)
+        self._consumer.resume(*wanted)
         # One partition is handed out after the other, while those that follow are being fetched.
         for partition, span in wanted.items():
             async for records in self._read(partition, span):
                 yield records
 
-    async def _read(self, partition: TopicPartition, span: range) -> AsyncIterator[list[Record] | Unparsed]:
-        at, most = span.start, None
+    async def _read(self, partition: TopicPartition, span: range) -> AsyncIterator[list[Record]]:
+        at, at_most = span.start, None
         while at < span.stop:
-            try:
-                found = await self._some(partition, most)
-            except (UnicodeDecodeError, ValueError, AssertionError, KafkaError) as error:
-                if most == 1:
-                    yield Unparsed(Place(partition.topic, partition.partition, at), error)
-                    return
-                # Those before it were drained with it: again, one by one.
-                most = 1
+            records = await self._some(partition, at_most)
+            if isinstance(records, list):
+                found = [_record(one) for one in records if one.offset < span.stop]
+                at = await self._answer(self._consumer.position(partition))
+                if at >= span.stop:
+                    # At once, before more of it is fetched: whatever is asked next would wait behind that.
+                    self._consumer.pause(partition)
+                yield found
+            elif at_most is None:
+                # What lies before it was drained with it: again, one by one.
+                at_most = 1
                 self._consumer.seek(partition, at)
-                continue
-            records = [_record(one) for one in found if one.offset < span.stop]
-            if records:
-                yield records
-            at = await self._answer(self._consumer.position(partition))
+            else:
+                self._consumer.pause(partition)
+                self.unparsed[Place(partition.topic, partition.partition, at)] = f"{type(records).__name__}: {records}"
+                return
 
-    async def _some(self, partition: TopicPartition, most: int | None) -> list[ConsumerRecord]:
-        """Raises BrokerAway when nothing comes in all the time there is, and what aiokafka raises at what it cannot parse."""
+    async def _some(self, partition: TopicPartition, at_most: int | None) -> list[ConsumerRecord] | Exception:
+        """The next records, or what aiokafka raises at what it cannot parse."""
         deadline = asyncio.get_running_loop().time() + self._timeout_seconds
         before = await self._answer(self._consumer.position(partition))
-        while True:
-            found = await self._consumer.getmany(partition, timeout_ms=_POLL_MILLISECONDS, max_records=most)
-            records: list[ConsumerRecord] = found.get(partition, [])
-            # Offsets without a record, such as a transaction's end, are passed over in silence.
-            if records or await self._answer(self._consumer.position(partition)) > before:
-                return records
-            if asyncio.get_running_loop().time() > deadline:
-                raise self._away(f"silent for {self._timeout_seconds:g} s")
+        while asyncio.get_running_loop().time() < deadline:
+            try:
+                found = await self._consumer.getmany(partition, timeout_ms=_POLL_MILLISECONDS, max_records=at_most)
+            except Exception as error:  # a header's name, a codec, a checksum: anything may be wrong
+                if isinstance(error, KafkaError) and not isinstance(
+                    error, CorruptRecordException | UnsupportedCodecError
+                ):
+                    raise self._away(error) from error
+                return error
+            # Offsets without a record, such as the end of a transaction, are passed over in silence.
+            if partition in found or await self._answer(self._consumer.position(partition)) > before:
+                return found.get(partition, [])
+        raise self._away(f"silent for {self._timeout_seconds:g} s")
+
+    def _partitions(self) -> list[TopicPartition]:
+        return [TopicPartition(name, n) for name, topic in self._topics.items() for n in range(topic.partitions)]
 
     async def _answer(self, question: Awaitable[T]) -> T:
         try:
@@ -158,7 +170,8 @@ class LogReader:
     def _away(self, why: object) -> BrokerAway:
         said = str(why) or type(why).__name__
         return BrokerAway(
-            f"Kafka at {self._bootstrap_servers} does not let its log be read ({said}); see that it runs, then try again"
+            f"Kafka at {self._bootstrap_servers} does not let its log be read ({said}); "
+            "see that it runs, then try again"
         )
 
 

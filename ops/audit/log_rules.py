@@ -132,9 +132,7 @@ class LogRules:
         elif known == said.content:
             self.repeats += 1
         else:
-            yield Finding(
-                "changed", f"message {said.id}", f"{said.type} at {said.place} says other than it did before."
-            )
+            yield Finding("changed", f"message {said.id}", f"{said.type} at {said.place} says other than before.")
 
     def _hear_first(self, said: Said) -> Iterator[Finding]:
         message = said.message

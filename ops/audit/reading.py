@@ -1,4 +1,4 @@
-"""Records as the rules take them: what was asked, what was said, what was put aside. Total, like the services' reading."""
+"""Records as the rules take them: what was asked, what was said, what was put aside. Total, as the services' own."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

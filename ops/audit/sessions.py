@@ -48,7 +48,8 @@ class Decision:
 class SessionEvent:
     """What is kept of an event until its session's others are there.
 
-    `fixed` stands for what never changes of a session; `why` is of one that was declined.
+    `snapshot` stands for the session that it carries, `fixed` for what never changes of it; `why` is of one that was
+    declined.
     """
 
     id: str
@@ -61,6 +62,7 @@ class SessionEvent:
     times: Times
     account_id: str
     credits: int
+    snapshot: int
     fixed: int
     rebooks: str | None
     previous_status: str | None
@@ -159,6 +161,7 @@ def _session_event(said: Said, event: BookingEvent) -> SessionEvent:
         times=(session.starts_at, session.ends_at, session.refundable_until),
         account_id=session.account_id,
         credits=session.credits,
+        snapshot=hash(session),
         fixed=_fixed(session),
         rebooks=session.rebooks,
         previous_status=event.previous_status if isinstance(event, SessionCanceled) else None,

@@ -63,6 +63,10 @@ class Settlement:
             yield from self._refund(about, history, charges[0], refunds)
         for refund in refunds:
             yield from self._refund_is_right(about, history, charges, refund)
+        snapshots = {event.id: event.snapshot for event in history}
+        for entry in entries:
+            if snapshots.get(entry.cause_id or "", entry.snapshot) != entry.snapshot:
+                yield Finding("wrong_verdict", about, f"{_at(entry)} carries another session than what it answers.")
 
     def _without_session(self, session_id: str) -> Iterator[Finding]:
         """Credits speaks of a session of which booking's topic tells nothing."""
@@ -71,7 +75,7 @@ class Settlement:
                 yield Finding(
                     "unasked",
                     f"message {entry.id}",
-                    f"{entry.type.__name__} at {entry.place} is about session {session_id}, of which booking says nothing.",
+                    f"{_at(entry)} is about session {session_id}, of which booking says nothing.",
                 )
 
     # The charge -------------------------------------------------------------------------------------------------
@@ -100,7 +104,7 @@ class Settlement:
             yield Finding(
                 "charge_unanswered",
                 about,
-                f"Credits handled its request at {request.place}, and says neither that it charged nor that it declined.",
+                f"Credits handled its request at {request.place}, and has neither charged nor declined it.",
             )
 
     def _waits(self, session_id: str, request: SessionEvent) -> bool:
@@ -128,7 +132,7 @@ class Settlement:
                 yield Finding(
                     "not_confirmed",
                     about,
-                    f"Booking handled {_at(answer)}, and the session still waits for its charge.",
+                    f"Booking handled {_at(answer)}, and the session waits for it still.",
                 )
 
     def _confirms(

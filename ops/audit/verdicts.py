@@ -1,4 +1,4 @@
-"""Each verdict worked out again from the event alone (R3-R8, R16). Pure, and written from the contracts, not from booking.
+"""Each verdict worked out again from the event alone (R3-R8, R16). Pure; written from the contracts, not from booking.
 
 Each problem is a sentence without its end.
 """
