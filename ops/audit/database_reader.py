@@ -11,6 +11,7 @@ Whoever changes one of these in a migration changes this file as well. A role th
 """
 
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Any, Final
 
 from contracts.topics import Group
@@ -101,10 +102,11 @@ class DatabaseReader:
         """The ids of the sessions whose charge waits for the cancellation of another (R26)."""
         return {session_id async for (session_id,) in self._rows(_WAITING)}
 
-    async def latest_claim(self) -> Any:
+    async def latest_claim(self) -> datetime | None:
         """When an email was last claimed by somebody; None when none is."""
         with explained(self._url, self._service):
-            return await self._connection.fetchval(_LATEST_CLAIM)
+            latest: datetime | None = await self._connection.fetchval(_LATEST_CLAIM)
+        return latest
 
     async def unannounced(self) -> list[Unannounced]:
         return [

@@ -151,8 +151,9 @@ class LogReader:
                     raise self._away(error) from error
                 return error
             # Offsets without a record, such as the end of a transaction, are passed over in silence.
-            if partition in found or await self._answer(self._consumer.position(partition)) > before:
-                return found.get(partition, [])
+            records: list[ConsumerRecord] = found.get(partition, [])
+            if records or await self._answer(self._consumer.position(partition)) > before:
+                return records
         raise self._away(f"silent for {self._timeout_seconds:g} s")
 
     def _partitions(self) -> list[TopicPartition]:

@@ -7,8 +7,9 @@ from dataclasses import asdict
 from cyclopts import App
 
 from contracts.topics import Group
-from ops.audit.auditing import Addresses, Report, audit
+from ops.audit.auditing import Addresses, audit
 from ops.audit.findings import KINDS
+from ops.audit.look import Report
 from ops.cli.options import (
     LOOKING_BY_DEFAULT,
     BookingDatabase,
