@@ -7,8 +7,8 @@ from dataclasses import asdict
 from cyclopts import App
 
 from contracts.topics import Group
+from ops.audit import lines
 from ops.audit.auditing import Addresses, audit
-from ops.audit.findings import KINDS
 from ops.audit.look import Report
 from ops.cli.options import (
     LOOKING_BY_DEFAULT,
@@ -59,15 +59,12 @@ def _in_silence(_read: int, _of: int) -> None:
 
 
 def _show_to_people(report: Report) -> None:
-    say_facts((name, str(count)) for name, count in report.counts.items())
+    say_facts(lines.facts(report))
     for sentence in report.unchecked:
-        say(sentence)
-    for finding in report.findings:
-        complain(f"{finding.kind}  {finding.about}: {finding.sentence}")
-    for kind in dict.fromkeys(finding.kind for finding in report.findings):
-        complain(f"{kind}: {KINDS[kind]}")
-    if report.holds:
-        say("All that was looked at is as it must be.")
+        complain(sentence)
+    for line in lines.findings(report):
+        complain(line)
+    (say if report.holds else complain)(lines.closing(report))
 
 
 def _show_to_programs(report: Report) -> None:

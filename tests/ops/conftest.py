@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
+from contracts.topics import GROUPS
 from devstack.broker import DevelopmentBroker
 from devstack.containers import kafka_container
 from devstack.parts import Part, first_error_of_group, until
@@ -104,7 +105,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 
 @pytest.fixture(autouse=True)
 def no_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("KAFKA_BOOTSTRAP_SERVERS", "CREDITS_DATABASE_URL"):
+    for name in ("KAFKA_BOOTSTRAP_SERVERS", *(f"{service.upper()}_DATABASE_URL" for service in GROUPS)):
         monkeypatch.delenv(name, raising=False)
 
 

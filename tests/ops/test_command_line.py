@@ -41,6 +41,7 @@ COMMANDS = [
     "send grant",
     "session",
     "account",
+    "audit",
 ]
 SCHEDULE = ["send", "schedule", "--account", ACCOUNT, "--client", "Ana", "--coach", "Ben", "--credits", "3"]
 CANCEL = ["send", "cancel", SESSION, "--by", "client:Ana"]

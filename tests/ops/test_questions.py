@@ -178,13 +178,15 @@ async def test_a_ledger_that_somebody_else_wrote_to_does_not_add_up(run: Run, at
     connection = await asyncpg.connect(at_work.database_url("credits"))
     try:
         await connection.execute("UPDATE accounts SET balance_credits = 15 WHERE account_id = $1", account_id)
+        exit_code, out, err = await run("account", account_id)
+        assert (exit_code, labels(out)["balance"].strip()) == (0, "15 credits, version 1")
+        assert err.startswith("1 entry comes to 12, but the account says 15: the ledger is damaged;")
+        _, out, _ = await run("account", account_id, "--json")
+        assert json.loads(out.splitlines()[-1])["concluded"]["adds_up"] is False
     finally:
+        # Others audit the same ledger.
+        await connection.execute("UPDATE accounts SET balance_credits = 12 WHERE account_id = $1", account_id)
         await connection.close()
-    exit_code, out, err = await run("account", account_id)
-    assert (exit_code, labels(out)["balance"].strip()) == (0, "15 credits, version 1")
-    assert err.startswith("1 entry comes to 12, but the account says 15: the ledger is damaged;")
-    _, out, _ = await run("account", account_id, "--json")
-    assert json.loads(out.splitlines()[-1])["concluded"]["adds_up"] is False
 
 
 async def test_nothing_is_written_by_who_only_looks(at_work: Stack) -> None:
