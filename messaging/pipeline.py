@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from messaging.batches import Batch, Poisoned, Reading
 from messaging.codec import Codec, Received
 from messaging.records import Record
-from messaging.retry import TRIES_OF_UNKNOWN, Failure, classify, waits_seconds
+from messaging.retry import TRIES_OF_UNKNOWN, Failure, TransactionTooLong, classify, waits_seconds
 from messaging.telemetry import BATCH_MESSAGES, BATCH_RETRIES, BATCH_SECONDS
 
 M = TypeVar("M")
@@ -68,19 +68,18 @@ class Pipeline(Generic[M]):
                 if unknown_tries == TRIES_OF_UNKNOWN:
                     raise
                 await self._wait(next(waits), failure, error)
+                if isinstance(error, TransactionTooLong) and len(readings) > 1:
+                    # A database that is too slow for this batch may never be fast enough for all of it at once.
+                    await self._halve(readings)
+                    return
             else:
                 self._recovered()
                 return
 
     async def _isolate(self, readings: Sequence[Reading[M] | Poisoned[M]], error: Exception) -> None:
-        """Halves the batch until the one message that the database refuses stands alone.
-
-        Each half is a transaction of its own, in record order: a smaller batch, which needs no rule of its own.
-        """
+        """Halves the batch until the one message that the database refuses stands alone."""
         if len(readings) > 1:
-            middle = len(readings) // 2
-            await self._finish(readings[:middle])
-            await self._finish(readings[middle:])
+            await self._halve(readings)
             return
         (reading,) = readings
         if not isinstance(reading, Received):
@@ -92,6 +91,12 @@ class Pipeline(Generic[M]):
             error=type(error).__name__,
         )
         await self._finish([Poisoned(reading, error)])
+
+    async def _halve(self, readings: Sequence[Reading[M] | Poisoned[M]]) -> None:
+        """Each half is a transaction of its own, in record order: a smaller batch, which needs no rule of its own."""
+        middle = len(readings) // 2
+        await self._finish(readings[:middle])
+        await self._finish(readings[middle:])
 
     async def _wait(self, seconds: float, failure: Failure, error: Exception) -> None:
         if self._failing_since is None:

@@ -108,6 +108,22 @@ async def test_a_transaction_over_its_budget_is_a_passing_failure(engine: AsyncE
     assert await bench.number(counter) is None
 
 
+class SlowHandler(ToyHandler):
+    """On a database that takes its time over each row."""
+
+    async def save(self, connection: AsyncConnection, state: State) -> None:
+        await super().save(connection, state)
+        await connection.execute(text("SELECT pg_sleep(:seconds)"), {"seconds": 0.1 * len(state.changed)})
+
+
+async def test_a_batch_that_is_too_large_for_a_slow_database_is_done_in_smaller_ones(engine: AsyncEngine) -> None:
+    """All of it takes 1.6 s and is given 0.6: it would be tried for ever."""
+    bench = Bench(engine, handler=SlowHandler(), budget_seconds=0.6)
+    commands = [add(new_id(), number) for number in range(1, 17)]
+    await bench.process(*commands)
+    assert await bench.outcomes(*commands) == ["handled"] * 16
+
+
 async def test_a_database_that_vanishes_without_a_word_is_found_again(database: URL, engine: AsyncEngine) -> None:
     """Connections that were idle then must not be waited for, not even to close them."""
     async with wire(database) as line:
