@@ -19,7 +19,7 @@ DEAD_LETTER_ROOM_BYTES: Final = 64 * 1024
 
 @dataclass(frozen=True)
 class Topic:
-    """`append_time`: the broker stamps the records (LogAppendTime), because somebody judges or ages by that time."""
+    """`append_time`: somebody judges or ages by the time of its records, and takes none but the broker's."""
 
     name: str
     key: str
@@ -46,11 +46,15 @@ class Topic:
 
     @property
     def settings(self) -> Mapping[str, str]:
-        """The topic-level settings that make it so, in Kafka's own names."""
+        """The topic-level settings that make it so, in Kafka's own names.
+
+        The broker stamps all records: by a writer's clock that is wrong it would refuse them as too far in the future
+        (`message.timestamp.after.max.ms`), or remove them early as too old.
+        """
         return {
             "cleanup.policy": "delete",
             "max.message.bytes": str(self.record_limit_bytes),
-            "message.timestamp.type": "LogAppendTime" if self.append_time else "CreateTime",
+            "message.timestamp.type": "LogAppendTime",
             "retention.ms": str(self.retention // timedelta(milliseconds=1)),
         }
 
