@@ -23,3 +23,6 @@ BATCH_RETRIES: Final = Counter("coaching_batch_retries_total", "Batches tried ag
 READY: Final = Gauge("coaching_ready", "1 while the worker is ready.", ["group"])
 EMAILS: Final = Counter("coaching_emails_total", "Attempts to send an email, by how each ended.", ["outcome"])
 LAG: Final = Gauge("coaching_lag_records", "Records that wait in the partitions this worker owns.", ["group"])
+UNPARSED: Final = Gauge(
+    "coaching_unparsed_records", "Records that cannot be parsed and at which a partition stands still.", ["group"]
+)

@@ -29,7 +29,7 @@ from messaging.kafka.publisher import Publisher
 from messaging.pipeline import Pipeline, first_line
 from messaging.records import Record
 from messaging.retry import BrokerAway
-from messaging.telemetry import LAG, READY
+from messaging.telemetry import LAG, READY, UNPARSED
 from messaging.watchdog import Standstill, watch
 
 M = TypeVar("M")
@@ -253,6 +253,7 @@ class Worker(Generic[M]):
             self._health.checked(problems)
             READY.labels(self._settings.group).set(0 if problems else 1)
             LAG.labels(self._settings.group).set(self._started_consumer().lag())
+            UNPARSED.labels(self._settings.group).set(len(self._started_consumer().unparsed()))
             await asyncio.sleep(_CHECK_SECONDS if not problems else _ASK_AGAIN_SECONDS)
 
     async def _problems(self) -> Mapping[str, str]:
@@ -265,7 +266,7 @@ class Worker(Generic[M]):
         unparsed = ", ".join(str(place) for place in consumer.unparsed())
         found = {
             "partitions": None if consumer.owns_partitions else "no partitions are assigned yet",
-            "records": f"cannot be parsed: {unparsed}" if unparsed else None,
+            "records": f"cannot be parsed: {unparsed}; see: coaching dead-letters skip --help" if unparsed else None,
             "database": database,
             "broker": broker,
             "mail server": mail_server,

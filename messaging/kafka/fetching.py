@@ -5,7 +5,9 @@ from typing import Any
 import structlog
 from aiokafka import ConsumerRecord
 from aiokafka.consumer import fetcher
+from aiokafka.record.memory_records import MemoryRecords
 
+from messaging.kafka.raw_batch import readable_from
 from messaging.records import Place
 
 log = structlog.get_logger(__name__)
@@ -13,7 +15,16 @@ log = structlog.get_logger(__name__)
 
 def install() -> None:
     """Has every consumer of this process fetch so."""
+    fetcher.MemoryRecords = _MemoryRecords
     fetcher.FetchResult = _FetchResult
+
+
+class _MemoryRecords(MemoryRecords):  # type: ignore[misc]  # aiokafka carries no types
+    """Keeps its bytes, for when they have to be read otherwise."""
+
+    def __init__(self, octets: bytes) -> None:
+        super().__init__(octets)
+        self.octets = octets
 
 
 class _FetchResult(fetcher.FetchResult):  # type: ignore[misc]  # aiokafka carries no types
@@ -27,18 +38,37 @@ class _FetchResult(fetcher.FetchResult):  # type: ignore[misc]  # aiokafka carri
     def getall(self, max_records: int | None = None) -> list[ConsumerRecord]:
         if not self.check_assignment(self._topic_partition) or not self.has_more():
             return []
-        records = []
+        records: list[ConsumerRecord] = []
+        gone_on_from = -1
+        while self.has_more():
+            try:
+                for record in self._partition_records:
+                    records.append(record)
+                    if len(records) == max_records:
+                        self._update_position()
+                        return records
+                self._let_go()
+            except Exception as error:  # noqa: BLE001 - a header's name, a codec, a checksum: anything may be wrong
+                offset = self._partition_records.next_fetch_offset
+                if offset == gone_on_from or not self._goes_on(offset):
+                    self._stop_before(offset, error)
+                    self._let_go()
+                gone_on_from = offset
+        return records
+
+    def _goes_on(self, offset: int) -> bool:
+        """Whether what cannot be parsed lies before this offset: an operator skipped it, but its batch comes whole."""
+        partition = self._partition_records
         try:
-            for record in self._partition_records:
-                records.append(record)
-                if len(records) == max_records:
-                    self._update_position()
-                    return records
-        except Exception as error:  # noqa: BLE001 - a header's name, a codec, a checksum: anything may be wrong
-            self._stop_before(self._partition_records.next_fetch_offset, error)
+            partition._records = _MemoryRecords(readable_from(partition._records.octets, offset))
+        except Exception:  # noqa: BLE001 - as above: it is the record of this offset
+            return False
+        partition._records_iterator = partition._unpack_records()
+        return True
+
+    def _let_go(self) -> None:
         self._update_position()
         self._partition_records = None
-        return records
 
     def _stop_before(self, offset: int, error: Exception) -> None:
         self._assignment.state_value(self._topic_partition).pause()

@@ -7,7 +7,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 import pytest
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from devstack.parts import until
@@ -115,6 +115,17 @@ async def committed(admin: AIOKafkaAdminClient, group: str, topic: str) -> dict[
     return {
         place.partition: told.offset for place, told in offsets.items() if place.topic == topic and told.offset >= 0
     }
+
+
+async def commit(broker: str, group: str, topic: str, offset: int) -> None:
+    """For the first partition, from outside: nobody may be in the group."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=broker, group_id=group, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        consumer.assign([TopicPartition(topic, 0)])
+        await consumer.commit({TopicPartition(topic, 0): offset})
+    finally:
+        await consumer.stop()
 
 
 def numbered(topic: str, count: int, *, keys: int = 1, size: int = 0) -> list[Outgoing]:

@@ -6,16 +6,17 @@ from collections.abc import Sequence
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
 from devstack.parts import free_port, until
 from messaging.exits import ExitCode
 from messaging.kafka import consumer, limits
 from messaging.kafka.publisher import Publisher, partition_of
 from messaging.records import Headers, Outgoing, Place, Record
+from tests.messaging import unparsable
 from tests.messaging.kafka_bench import (
     PARTITIONS,
     Process,
+    commit,
     committed,
     consuming,
     new_consumer,
@@ -45,30 +46,13 @@ async def test_a_batch_is_read_with_its_places_bytes_and_the_brokers_time(
     assert [one.place.offset for one in process.done] == list(range(len(poisoned)))
 
 
-async def send_unparsable(broker: str, topic: str) -> None:
-    """A header whose name is not UTF-8: no Python client writes one, and aiokafka cannot read it."""
-
-    class Name(str):
-        def encode(self, *_: object) -> bytes:
-            return b"\xff\xfe"
-
-    producer = AIOKafkaProducer(bootstrap_servers=broker)
-    await producer.start()
-    batch = producer.create_batch()
-    batch._builder = _DefaultRecordBatchBuilderPy(2, 0, 0, -1, -1, -1, 1_000_000)
-    batch.append(key=b"k", value=b"v", headers=[(Name("x"), b"1")], timestamp=None)
-    batch.close()
-    await (await producer.send_batch(batch, topic, partition=0))
-    await producer.stop()
-
-
 async def test_a_record_that_cannot_be_parsed_stops_its_partition_alone_and_loses_nothing(
     broker: str, admin: AIOKafkaAdminClient, publisher: Publisher, topic: str, group: str
 ) -> None:
     """One fetch brings them all; what was taken of the other partitions must not be lost with the error."""
     before = numbered(topic, 90, keys=9)
     await publisher.publish(before)
-    await send_unparsable(broker, topic)
+    await unparsable.send(broker, topic, [unparsable.unparsable()])
     await publisher.publish(numbered(topic, 90, keys=9))
     in_first = sum(partition_of(one.key, PARTITIONS) == 0 for one in before)
     process = Process()
@@ -90,6 +74,28 @@ async def test_it_starts_from_any_of_several_addresses(
     await publisher.publish(numbered(topic, 1))
     async with consuming(f"127.0.0.1:{free_port()},{broker}", group, topic, process):
         await reached(lambda: process.done)
+
+
+async def test_behind_a_record_that_was_skipped_its_own_batch_goes_on(broker: str, topic: str, group: str) -> None:
+    """The broker hands the batch out whole, and aiokafka would fail at its beginning again."""
+    bad = unparsable.unparsable()
+    batch = [(b"k", b"0", ()), bad, (b"k", b"2", ()), bad, (b"k", b"4", ())]
+    await unparsable.send(broker, topic, batch)
+    await unparsable.send(broker, topic, [(b"k", b"5", ())])
+    read: list[bytes | None] = []
+    for stops_at in (1, 3):
+        process = Process()
+        async with consuming(broker, group, topic, process) as consumer:
+            await reached(consumer.unparsed)
+            assert consumer.unparsed() == [Place(topic, 0, stops_at)]
+            await reached(lambda done=process.done: done)
+        read += [one.value for one in process.done]
+        await commit(broker, group, topic, stops_at + 1)
+    process = Process()
+    async with consuming(broker, group, topic, process) as consumer:
+        await reached(lambda: len(process.done) == 2)
+        assert consumer.unparsed() == []
+    assert [*read, *(one.value for one in process.done)] == [b"0", b"2", b"4", b"5"]
 
 
 async def test_the_producers_own_time_is_told_from_the_brokers(
