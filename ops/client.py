@@ -1,4 +1,7 @@
-"""An upstream system: publishes records, and follows what comes of a command. One of three files here on aiokafka."""
+"""An upstream system: publishes records, and follows what comes of a command.
+
+Here on aiokafka: this, `cluster.py`, `groups.py`, `log_reader.py` and `raw_log.py`.
+"""
 
 import asyncio
 import logging

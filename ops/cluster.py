@@ -1,4 +1,4 @@
-"""What a Kafka cluster has, and changes to it. One of the three files here that know aiokafka (see `client.py`)."""
+"""What a Kafka cluster has, and changes to it. On aiokafka (see `client.py`)."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
@@ -26,6 +26,9 @@ _REQUEST_TIMEOUT_MS = 10_000
 _PAUSE_SECONDS = 0.2
 _SET_ON_THE_TOPIC: Final = 1  # DescribeConfigs, config_source: DYNAMIC_TOPIC_CONFIG
 
+Partition = tuple[str, int]
+"""Topic and number; aiokafka's TopicPartition is one."""
+
 T = TypeVar("T")
 
 
@@ -52,33 +55,34 @@ class Cluster:
         await self._disconnect()
 
     async def broker_count(self) -> int:
-        return len((await self._ask(lambda admin: admin.describe_cluster()))["brokers"])
+        return len((await self.ask(lambda admin: admin.describe_cluster()))["brokers"])
 
     async def find(self, names: Collection[str]) -> dict[str, FoundTopic]:
         """Those of the names that exist."""
-        return await self._ask(lambda admin: _find(admin, frozenset(names)))
+        return await self.ask(lambda admin: _find(admin, frozenset(names)))
 
     async def create(self, topics: Collection[WantedTopic]) -> None:
         """That one exists already, perhaps since a moment ago, is as good."""
         if topics:
-            await self._ask(lambda admin: _create(admin, topics))
+            await self.ask(lambda admin: _create(admin, topics))
 
     async def alter(self, settings: Mapping[str, Mapping[str, str]]) -> None:
         """Topic -> the whole set of its own settings: one that is not named is reset."""
         if settings:
-            await self._ask(lambda admin: _alter(admin, settings))
+            await self.ask(lambda admin: _alter(admin, settings))
 
     async def grow(self, partitions: Mapping[str, int]) -> None:
         """Topic -> how many partitions it has then. That it has them already is as good."""
         if partitions:
-            await self._ask(lambda admin: _grow(admin, partitions))
+            await self.ask(lambda admin: _grow(admin, partitions))
 
     async def pause(self, waiting_for: str) -> None:
         """A moment, before the same question is asked again."""
         self._why = f"still waiting for {waiting_for}"
         await self._wait()
 
-    async def _ask(self, question: Callable[[AIOKafkaAdminClient], Awaitable[T]]) -> T:
+    async def ask(self, question: Callable[[AIOKafkaAdminClient], Awaitable[T]]) -> T:
+        """Again until it is answered, or refused for good."""
         while True:
             try:
                 async with asyncio.timeout_at(self._deadline):

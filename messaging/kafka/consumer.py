@@ -72,7 +72,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka car
             partition_assignment_strategy=(RoundRobinPartitionAssignor,),
         )
         self._subscriber(self._handle)
-        fetching.install()
+        fetching.install(_tell_unparsed)
 
     async def start(self) -> None:
         """Raises BrokerAway while the broker cannot be reached; call again then."""
@@ -221,6 +221,15 @@ def _position(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int:
 def _name(partition: TopicPartition) -> str:
     """As places are named: `booking.commands[3]`."""
     return f"{partition.topic}[{partition.partition}]"
+
+
+def _tell_unparsed(place: Place, error: Exception) -> None:
+    log.critical(
+        "record.unparsed",
+        message="A record cannot be parsed: neither it nor what follows it in its partition is read.",
+        place=str(place),
+        error=f"{type(error).__name__}: {error}",
+    )
 
 
 def _record(raw: ConsumerRecord) -> Record:

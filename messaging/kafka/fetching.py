@@ -1,8 +1,8 @@
 """A record that aiokafka cannot parse stops its own partition and no other (delivery, rule 2)."""
 
+from collections.abc import Callable
 from typing import Any
 
-import structlog
 from aiokafka import ConsumerRecord
 from aiokafka.consumer import fetcher
 from aiokafka.record.memory_records import MemoryRecords
@@ -10,13 +10,12 @@ from aiokafka.record.memory_records import MemoryRecords
 from messaging.kafka.raw_batch import readable_from
 from messaging.records import Place
 
-log = structlog.get_logger(__name__)
 
-
-def install() -> None:
-    """Has every consumer of this process fetch so."""
+def install(on_unparsed: Callable[[Place, Exception], None]) -> None:
+    """Has every consumer of this process fetch so; the latest `on_unparsed` is told where a partition was paused."""
     fetcher.MemoryRecords = _MemoryRecords
     fetcher.FetchResult = _FetchResult
+    _FetchResult.on_unparsed = staticmethod(on_unparsed)
 
 
 class _MemoryRecords(MemoryRecords):  # type: ignore[misc]  # aiokafka carries no types
@@ -33,6 +32,7 @@ class _FetchResult(fetcher.FetchResult):  # type: ignore[misc]  # aiokafka carri
     Its own `getall` raises, and then what it had taken of other partitions is gone, though their positions moved on.
     """
 
+    on_unparsed: Callable[[Place, Exception], None]
     _partition_records: Any
 
     def getall(self, max_records: int | None = None) -> list[ConsumerRecord]:
@@ -72,9 +72,4 @@ class _FetchResult(fetcher.FetchResult):  # type: ignore[misc]  # aiokafka carri
 
     def _stop_before(self, offset: int, error: Exception) -> None:
         self._assignment.state_value(self._topic_partition).pause()
-        log.critical(
-            "record.unparsed",
-            message="A record cannot be parsed: neither it nor what follows it in its partition is read.",
-            place=str(Place(self._topic_partition.topic, self._topic_partition.partition, offset)),
-            error=f"{type(error).__name__}: {error}",
-        )
+        self.on_unparsed(Place(self._topic_partition.topic, self._topic_partition.partition, offset), error)

@@ -14,7 +14,8 @@ from ops.cli.options import LOOKING_BY_DEFAULT, Looking, Servers, servers
 from ops.cli.terminal import complain, reading, say, say_facts, say_history, say_json
 from ops.errors import Exit
 from ops.lines import when
-from ops.log_view import Found, Logged, LogView, Progress
+from ops.log_reader import Progress
+from ops.log_view import Found, Logged, LogView
 from ops.session_lines import facts, history, remarks
 from ops.session_verdict import verdict
 from ops.session_view import Asked, SessionView, Step, account_of, session_view

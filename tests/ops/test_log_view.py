@@ -18,6 +18,7 @@ from ops import topics
 from ops.client import quieten
 from ops.errors import BrokerAway, ClusterRefused
 from ops.log_view import Found, Logged, LogView, Unread
+from tests.messaging.unparsable import send, unparsable
 from tests.ops.said import canceled, event, mailed, scheduled
 
 READ = (BOOKING_EVENTS, NOTIFIER_EVENTS)
@@ -108,6 +109,24 @@ async def test_what_is_no_message_is_named_and_its_neighbours_are_read(
         "session: field required",
         "'booking.SessionLost.v9' is no message that this coaching knows",
     ]
+
+
+async def test_a_record_that_cannot_be_parsed_is_named_and_what_follows_it_is_read(
+    log: LogView, producer: AIOKafkaProducer, bus: str
+) -> None:
+    key = str(uuid4())
+    first = await producer.send_and_wait(
+        BOOKING_EVENTS.name, encode(scheduled()), key=key.encode(), headers=headers(scheduled())
+    )
+    bad = unparsable(key.encode())
+    batch = [bad, (key.encode(), encode(canceled()), headers(canceled())), bad]
+    await send(bus, BOOKING_EVENTS.name, batch, partition=first.partition)
+    await say(producer, BOOKING_EVENTS.name, key, canceled())
+
+    found = await log.under(key, READ, since=LONG_AGO)
+    cannot = "it cannot be parsed, so whether it is about this is not known"
+    assert names(found) == ["SessionScheduled", cannot, "SessionCanceled", cannot, "SessionCanceled"]
+    assert [one.place.offset - first.offset for one in found] == [0, 1, 2, 3, 4]
 
 
 async def test_a_topic_that_is_missing_is_not_created(empty_cluster: str) -> None:

@@ -1,0 +1,213 @@
+"""Records out of the log, between two offsets or as they come. On aiokafka (see `client.py`)."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from typing import Final, Self
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+from aiokafka.partitioner import DefaultPartitioner
+
+from messaging.kafka import fetching
+from messaging.records import Place, Record
+from ops.client import stop
+from ops.cluster import Cluster, Partition
+from ops.errors import BrokerAway, ClusterRefused
+
+Progress = Callable[[int, int], None]
+"""Told how many records were read, and of how many."""
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_POLL_MILLISECONDS: Final = 200
+_REQUEST_TIMEOUT_SECONDS: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Unparsed:
+    """A record that the client library cannot parse. What follows it is read."""
+
+    place: Place
+
+
+Read = Record | Unparsed
+
+
+class LogReader:
+    """Open it with `async with`. Every method raises BrokerAway when the broker does not answer."""
+
+    def __init__(self, bootstrap_servers: str, topics: Iterable[str], *, timeout_seconds: float) -> None:
+        """`timeout_seconds` is how long each answer is waited for."""
+        self._bootstrap_servers, self._timeout_seconds = bootstrap_servers, timeout_seconds
+        self._names = list(topics)
+        self._counts: Mapping[str, int] = {}
+
+    async def __aenter__(self) -> Self:
+        """Raises ClusterRefused when one of the topics is missing."""
+        # Nothing is ever asked of a topic that is not there: a broker might create it on demand.
+        async with Cluster(self._bootstrap_servers, timeout_seconds=self._timeout_seconds) as cluster:
+            found = await cluster.find(self._names)
+        if missing := [name for name in self._names if name not in found]:
+            raise ClusterRefused(f"there is no topic {missing[0]}; create the topics with: coaching topics apply")
+        self._counts = {name: topic.partitions for name, topic in found.items()}
+        fetching.install(_in_silence)
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap_servers,
+            client_id="coaching",
+            enable_auto_commit=False,
+            # What was deleted since its offset was asked for is passed over.
+            auto_offset_reset="earliest",
+            request_timeout_ms=_REQUEST_TIMEOUT_SECONDS * 1000,
+        )
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(stop, self._consumer)
+            try:
+                await self._consumer.start()
+            except KafkaError as error:
+                raise self._away("does not let us in", error) from error
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    def partitions(self, *topics: str) -> list[Partition]:
+        return [(topic, number) for topic in topics for number in range(self._counts[topic])]
+
+    def partition_of(self, key: str, topic: str) -> Partition:
+        """The one in which the key is: a record is sent to the murmur2 of its key."""
+        numbers = list(range(self._counts[topic]))
+        return topic, DefaultPartitioner()(key.encode(), numbers, numbers)
+
+    async def begins(self, partitions: Collection[Partition]) -> dict[Partition, int]:
+        """The offsets of the first records that are still there."""
+        with self._explained():
+            async with asyncio.timeout(self._timeout_seconds):
+                return dict(await self._consumer.beginning_offsets(_known(partitions)))
+
+    async def ends(self, partitions: Collection[Partition]) -> dict[Partition, int]:
+        """The offsets that the next records will have."""
+        with self._explained():
+            async with asyncio.timeout(self._timeout_seconds):
+                return dict(await self._consumer.end_offsets(_known(partitions)))
+
+    async def spans(self, partitions: Collection[Partition], since: datetime) -> dict[Partition, range]:
+        """The offsets to read; a partition where nothing was appended since then is left out."""
+        milliseconds = max(0, (since - EPOCH) // timedelta(milliseconds=1))
+        with self._explained():
+            async with asyncio.timeout(self._timeout_seconds):
+                begins = await self._consumer.offsets_for_times(dict.fromkeys(_known(partitions), milliseconds))
+        ends = await self.ends(partitions)
+        return {
+            partition: range(begin.offset, ends[partition])
+            for partition, begin in begins.items()
+            if begin is not None and begin.offset < ends[partition]
+        }
+
+    async def records(
+        self, spans: Mapping[Partition, range], on_progress: Progress = lambda _read, _of: None
+    ) -> AsyncIterator[Read]:
+        """All that lies between these offsets, each partition in its own order."""
+        of = sum(map(len, spans.values()))
+        left = {TopicPartition(*partition): span for partition, span in spans.items() if span}
+        self.follow_from({partition: span.start for partition, span in left.items()})
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + self._timeout_seconds
+        while left:
+            with self._explained():
+                async with asyncio.timeout_at(give_up_at):
+                    found = await self._poll()
+                    left = await self._rests(left)
+            on_progress(of - sum(map(len, left.values())), of)
+            for read in found:
+                if read.place.offset in spans[(read.place.topic, read.place.partition)]:
+                    yield read
+            if found:
+                give_up_at = loop.time() + self._timeout_seconds
+
+    async def at(self, place: Place) -> Record | None:
+        """The record there; None when there is none, or none that can be parsed."""
+        partition = (place.topic, place.partition)
+        if partition not in self.partitions(place.topic):
+            return None
+        begins, ends = await self.begins([partition]), await self.ends([partition])
+        if not begins[partition] <= place.offset < ends[partition]:
+            return None
+        span = range(place.offset, place.offset + 1)
+        found = [one async for one in self.records({partition: span}) if isinstance(one, Record)]
+        return found[0] if found else None
+
+    def follow_from(self, offsets: Mapping[Partition, int]) -> None:
+        """From here on, `more` tells what comes."""
+        self._passed: set[TopicPartition] = set()
+        self._consumer.assign(_known(offsets))
+        for partition, offset in offsets.items():
+            self._consumer.seek(TopicPartition(*partition), offset)
+
+    async def more(self) -> list[Record]:
+        """What has come, within a moment."""
+        with self._explained():
+            return [read for read in await self._poll() if isinstance(read, Record)]
+
+    async def followed_to(self, partition: Partition) -> int:
+        with self._explained():
+            async with asyncio.timeout(self._timeout_seconds):
+                return int(await self._consumer.position(TopicPartition(*partition)))
+
+    async def _poll(self) -> list[Read]:
+        fetched = await self._consumer.getmany(timeout_ms=_POLL_MILLISECONDS)
+        found: list[Read] = [_record(record) for records in fetched.values() for record in records]
+        for partition in self._consumer.paused() - self._passed:
+            offset = await self._consumer.position(partition)
+            found.append(Unparsed(Place(partition.topic, partition.partition, offset)))
+            self._consumer.seek(partition, offset + 1)
+            self._consumer.resume(partition)
+        return found
+
+    async def _rests(self, left: Mapping[TopicPartition, range]) -> dict[TopicPartition, range]:
+        """What is still to be read. A partition that has been read is not fetched any more."""
+        rests = {}
+        for partition, span in left.items():
+            rest = range(max(span.start, await self._consumer.position(partition)), span.stop)
+            if rest:
+                rests[partition] = rest
+            else:
+                self._passed.add(partition)
+                self._consumer.pause(partition)
+        return rests
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except KafkaError as error:
+            raise self._away("does not let its log be read", error) from error
+        except TimeoutError as error:
+            raise self._away("does not let its log be read", f"silent for {self._timeout_seconds:g} s") from error
+
+    def _away(self, does_not: str, why: object) -> BrokerAway:
+        said = str(why) or type(why).__name__
+        return BrokerAway(f"Kafka at {self._bootstrap_servers} {does_not} ({said}); see that it runs, then try again")
+
+
+def instant(milliseconds: int) -> datetime:
+    """Of a time as records have it: since 1970."""
+    return EPOCH + timedelta(milliseconds=milliseconds)
+
+
+def _known(partitions: Iterable[Partition]) -> list[TopicPartition]:
+    return [TopicPartition(*partition) for partition in partitions]
+
+
+def _record(raw: ConsumerRecord) -> Record:
+    place = Place(raw.topic, raw.partition, raw.offset)
+    return Record(place, raw.key, raw.value, raw.headers, raw.timestamp, raw.timestamp_type == 1)
+
+
+def _in_silence(_place: Place, _error: Exception) -> None:
+    """Who reads is told by an `Unparsed`."""
