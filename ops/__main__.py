@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError, MissingArgumentError
 
-from ops.cli import account, audit, send, session, topics
+from ops.cli import account, audit, dead_letters, lag, send, session, topics
 from ops.cli.terminal import complain, help_console, plain
 from ops.client import quieten
 from ops.errors import Exit, OpsError
@@ -51,6 +51,8 @@ def _app() -> App:
     app.command(session.app)
     app.command(account.app)
     app.command(audit.app)
+    app.command(lag.app)
+    app.command(dead_letters.app)
     return app
 
 

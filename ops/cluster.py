@@ -26,9 +26,6 @@ _REQUEST_TIMEOUT_MS = 10_000
 _PAUSE_SECONDS = 0.2
 _SET_ON_THE_TOPIC: Final = 1  # DescribeConfigs, config_source: DYNAMIC_TOPIC_CONFIG
 
-Partition = tuple[str, int]
-"""Topic and number; aiokafka's TopicPartition is one."""
-
 T = TypeVar("T")
 
 
@@ -46,7 +43,7 @@ class Cluster:
         self._why = "nobody answers there"
 
     async def __aenter__(self) -> Self:
-        self._deadline = asyncio.get_running_loop().time() + self._timeout_seconds
+        self.begin_anew()
         return self
 
     async def __aexit__(
@@ -75,6 +72,10 @@ class Cluster:
         """Topic -> how many partitions it has then. That it has them already is as good."""
         if partitions:
             await self.ask(lambda admin: _grow(admin, partitions))
+
+    def begin_anew(self) -> None:
+        """From now on it is asked for the whole time again: for those who look again and again."""
+        self._deadline = asyncio.get_running_loop().time() + self._timeout_seconds
 
     async def pause(self, waiting_for: str) -> None:
         """A moment, before the same question is asked again."""
@@ -147,7 +148,7 @@ async def _describe(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[st
         for code, message, _kind, name, entries in response.resources:
             if for_code(code) is UnknownTopicOrPartitionError:
                 continue  # not known to every broker yet, or deleted since it was listed
-            _check(code, message, f"reading the settings of {name}")
+            check(code, message, f"reading the settings of {name}")
             described[name] = entries
     return described
 
@@ -159,14 +160,14 @@ async def _create(admin: AIOKafkaAdminClient, topics: Collection[WantedTopic]) -
     )
     for name, code, message in response.topic_errors:
         if for_code(code) is not TopicAlreadyExistsError:
-            _check(code, message, f"creating {name}")
+            check(code, message, f"creating {name}")
 
 
 async def _alter(admin: AIOKafkaAdminClient, settings: Mapping[str, Mapping[str, str]]) -> None:
     resources = [ConfigResource(ConfigResourceType.TOPIC, name, dict(own)) for name, own in settings.items()]
     for response in await admin.alter_configs(resources):
         for code, message, _kind, name in response.resources:
-            _check(code, message, f"changing the settings of {name}")
+            check(code, message, f"changing the settings of {name}")
 
 
 async def _grow(admin: AIOKafkaAdminClient, partitions: Mapping[str, int]) -> None:
@@ -183,7 +184,8 @@ async def _know_controller(admin: AIOKafkaAdminClient) -> None:
         raise BrokerNotAvailableError("it has no controller yet")
 
 
-def _check(code: int, message: str | None, doing: str) -> None:
+def check(code: int, message: str | None, doing: str) -> None:
+    """Raises what the code of an answer means."""
     if code:
         raise for_code(code)(f"{doing}: {message or for_code(code).description}")
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Final, Self
 
@@ -15,13 +15,13 @@ from aiokafka.partitioner import DefaultPartitioner
 from messaging.kafka import fetching
 from messaging.records import Place, Record
 from ops.client import stop
-from ops.cluster import Cluster, Partition
+from ops.cluster import Cluster
 from ops.errors import BrokerAway, ClusterRefused
+from ops.places import EPOCH, Partition
 
 Progress = Callable[[int, int], None]
 """Told how many records were read, and of how many."""
 
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _POLL_MILLISECONDS: Final = 200
 _REQUEST_TIMEOUT_SECONDS: Final = 10
 
@@ -193,11 +193,6 @@ class LogReader:
     def _away(self, does_not: str, why: object) -> BrokerAway:
         said = str(why) or type(why).__name__
         return BrokerAway(f"Kafka at {self._bootstrap_servers} {does_not} ({said}); see that it runs, then try again")
-
-
-def instant(milliseconds: int) -> datetime:
-    """Of a time as records have it: since 1970."""
-    return EPOCH + timedelta(milliseconds=milliseconds)
 
 
 def _known(partitions: Iterable[Partition]) -> list[TopicPartition]:

@@ -12,7 +12,8 @@ from contracts.topics import Topic
 from messaging.envelope import Envelope, UnreadableEnvelope, open_envelope
 from messaging.records import Place, Record
 from ops.client import said_at
-from ops.log_reader import LogReader, Progress, Unparsed, instant
+from ops.log_reader import LogReader, Progress, Unparsed
+from ops.places import instant
 
 
 @dataclass(frozen=True, slots=True)

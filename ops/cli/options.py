@@ -7,8 +7,10 @@ from urllib.parse import urlsplit
 from cyclopts import Group, Parameter
 from cyclopts.validators import Number
 
-from contracts.topics import Group as Service
+from contracts import topics
+
 from ops.errors import BadUsage
+from ops.letters import Case, topics_of
 
 TIMEOUT_SECONDS: Final = 30.0
 
@@ -23,7 +25,7 @@ Servers = Annotated[
 ]
 
 
-def _database(service: Service) -> Parameter:
+def _database(service: topics.Group) -> Parameter:
     return Parameter(
         env_var=f"{service.upper()}_DATABASE_URL",
         help=f"The database of {service}: postgresql://user:password@host:port/database.",
@@ -75,6 +77,42 @@ class Looking:
 
 
 LOOKING_BY_DEFAULT: Final = Looking()
+
+OfGroup = Annotated[topics.Group | None, Parameter(name="--group", help="The group that gave them up.")]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which dead letters."""
+
+    group: OfGroup = None
+
+    topic: Annotated[str | None, Parameter(metavar="TOPIC")] = None
+    """The topic on which the messages first lay."""
+
+    class_: Annotated[str | None, Parameter(name="--class", metavar="CLASS")] = None
+    """The class of what they died of, as it is listed."""
+
+    since: Annotated[str, Parameter(metavar="SPAN", help="How far back letters were written: 30d, 12h.")] = "30d"
+
+    @property
+    def groups(self) -> tuple[topics.Group, ...]:
+        return (self.group,) if self.group is not None else topics.GROUPS
+
+    def takes(self, case: Case) -> bool:
+        return self.class_ in (None, case.letter.error_class)
+
+
+ALL_LETTERS: Final = Selection()
+
+
+def source_topic(given: str | None, groups: tuple[topics.Group, ...]) -> str | None:
+    """Raises BadUsage for one that none of the groups reads."""
+    sources = {source for group in groups for source in topics_of(group).values()}
+    if given is not None and given not in sources:
+        raise BadUsage(f"{given!r} is read by none of {', '.join(groups)}; they read {', '.join(sorted(sources))}")
+    return given
 
 
 def servers(given: str | None) -> str:

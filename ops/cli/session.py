@@ -11,7 +11,7 @@ from contracts.catalog import encode
 from contracts.fields import format_instant
 from contracts.topics import BOOKING_COMMANDS, BOOKING_EVENTS, BOOKING_REPLIES, CREDITS_EVENTS, NOTIFIER_EVENTS
 from ops.cli.options import LOOKING_BY_DEFAULT, Looking, Servers, servers
-from ops.cli.terminal import complain, reading, say, say_facts, say_history, say_json
+from ops.cli.terminal import complain, in_silence, progress, say, say_facts, say_history, say_json
 from ops.errors import Exit
 from ops.lines import when
 from ops.log_reader import Progress
@@ -43,7 +43,7 @@ async def session(
 ) -> int:
     session_id, now = read_id(session), datetime.now(UTC)
     address, begin = servers(bootstrap_servers), read_since(since, now)
-    with nullcontext(_in_silence) if looking.json else reading("the log") as on_progress:
+    with nullcontext(in_silence) if looking.json else progress("reading the log") as on_progress:
         found = await _read(address, session_id, begin, looking.timeout, on_progress)
     view = session_view(session_id, found, at=now)
     (_show_to_programs if looking.json else _show_to_people)(view, begin, now)
@@ -65,10 +65,6 @@ async def _read(
 
 def _first_appended_at(found: list[Found]) -> datetime:
     return min(one.appended_at for one in found if isinstance(one, Logged))
-
-
-def _in_silence(_read: int, _of: int) -> None:
-    """Programs are told nothing meanwhile."""
 
 
 def _show_to_people(view: SessionView, since: datetime, now: datetime) -> None:

@@ -85,15 +85,19 @@ def waiting(for_what: str) -> Iterator[None]:
 
 
 @contextmanager
-def reading(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar, moved by who says how much was read and of how much; nothing where nobody looks."""
+def progress(doing: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar, moved by who says how much is done and of how much; nothing where nobody looks."""
     if plain():
-        yield lambda _read, _of: None
+        yield in_silence
         return
-    columns = (TextColumn("reading {task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=_OUT, transient=True) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda read, of: progress.update(task, completed=read, total=of)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=_OUT, transient=True) as bar:
+        task = bar.add_task(doing, total=None)
+        yield lambda done, of: bar.update(task, completed=done, total=of)
+
+
+def in_silence(_done: int, _of: int) -> None:
+    """Programs are told nothing meanwhile."""
 
 
 def _print(text: Text) -> None:

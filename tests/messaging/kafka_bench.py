@@ -51,6 +51,9 @@ class Process:
         await self.may_go_on.wait()
         self.done.extend(records)
 
+    async def has_done(self, count: int) -> None:
+        await reached(lambda: len(self.done) == count)
+
     @property
     def begun(self) -> int:
         return len(self.batches)

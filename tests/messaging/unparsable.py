@@ -31,13 +31,13 @@ def batch_of(contents: Sequence[Content], *, codec: int = 0, base_offset: int = 
     builder = _DefaultRecordBatchBuilderPy(2, codec, 0, -1, -1, -1, 10_000_000)
     for number, (key, value, headers) in enumerate(contents):
         builder.append(number, 1_795_428_000_123 + number, key, value, list(headers))
-    octets = builder.build()
+    octets: bytearray = builder.build()
     octets[:8] = base_offset.to_bytes(8, "big")  # as the broker does; no checksum is over it
     return octets
 
 
-async def send(broker: str, topic: str, contents: Sequence[Content], *, partition: int = 0) -> None:
-    """As one producer batch."""
+async def send(broker: str, topic: str, contents: Sequence[Content], *, partition: int = 0) -> int:
+    """As one producer batch; returns the offset of the first."""
     producer = AIOKafkaProducer(bootstrap_servers=broker)
     await producer.start()
     try:
@@ -46,6 +46,7 @@ async def send(broker: str, topic: str, contents: Sequence[Content], *, partitio
         for key, value, headers in contents:
             batch.append(key=key, value=value, headers=list(headers), timestamp=None)
         batch.close()
-        await (await producer.send_batch(batch, topic, partition=partition))
+        told = await (await producer.send_batch(batch, topic, partition=partition))
     finally:
         await producer.stop()
+    return int(told.offset)

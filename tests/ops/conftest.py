@@ -15,7 +15,11 @@ from devstack.stack import Stack, embedded_parts
 from ops import topics
 from ops.__main__ import main
 from ops.client import Client
+from services.booking.app import MIGRATIONS
+from tests.databases import NewDatabase
+from tests.messaging.toy_process import given
 from tests.ops.answerer import Answerer, open_answerer
+from tests.ops.desk import Desk
 from tests.ops.typed import Run
 
 BOTH_KINDS = [
@@ -114,3 +118,16 @@ def loud_again() -> Iterator[None]:
     """The command line keeps aiokafka quiet for the rest of its process; here, others follow."""
     yield
     logging.getLogger("aiokafka").setLevel(logging.NOTSET)
+
+
+@pytest.fixture(scope="session", params=BOTH_KINDS)
+async def desk(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, new_database: NewDatabase
+) -> AsyncIterator[Desk]:
+    """A broker with all topics and a database for booking; whoever needs workers starts them."""
+    home = tmp_path_factory.mktemp("desk")
+    broker: Part = kafka_container() if request.param == "container" else DevelopmentBroker(home)
+    await broker.start()
+    await topics.apply(broker.address, replication=1)
+    yield Desk(broker, given(await new_database(MIGRATIONS)), home)
+    await broker.stop()

@@ -28,6 +28,7 @@ from tests.ops.typed import Run
 
 SESSION = "5f2c0d9e-8c1f-4c0e-9d3a-1f2e3d4c5b6a"
 ACCOUNT = "4b0e7c52-6f0d-4b52-9d5e-0a7f6f3f2c11"
+LETTER = "dlq.booking.booking.commands:3:17"
 COMMANDS = [
     "",
     "topics",
@@ -42,6 +43,12 @@ COMMANDS = [
     "session",
     "account",
     "audit",
+    "lag",
+    "dead-letters",
+    "dead-letters list",
+    "dead-letters show",
+    "dead-letters replay",
+    "dead-letters skip",
 ]
 SCHEDULE = ["send", "schedule", "--account", ACCOUNT, "--client", "Ana", "--coach", "Ben", "--credits", "3"]
 CANCEL = ["send", "cancel", SESSION, "--by", "client:Ana"]
@@ -98,6 +105,28 @@ async def test_every_example_is_one_that_works(run: Run) -> None:
         (["account", ACCOUNT, "--credits-database-url", "sqlite:///here"], "that is no address of a database"),
         (["account", ACCOUNT, "--credits-database-url", "postgresql://u:p@host"], "that is no address of a database"),
         (["account", ACCOUNT, "--credits-database-url", "postgresql://h:x/credits"], "that is no address of a"),
+        (["lag"], "no Kafka is named"),
+        (["lag", "--group", "portal"], "Invalid value"),
+        (["dead-letters", "list"], "no Kafka is named"),
+        (["dead-letters", "list", "--since", "ever", "--bootstrap-servers", "a:1"], "'ever' is no span of time"),
+        (
+            ["dead-letters", "list", "--topic", "booking.replies", "--bootstrap-servers", "a:1"],
+            "'booking.replies' is read by none of booking, credits, notifier; they read booking.commands, ",
+        ),
+        (["dead-letters", "show"], "LETTER is missing; see: coaching dead-letters show --help"),
+        (["dead-letters", "show", "17"], "'17' is no place in the log; write it as TOPIC:PARTITION:OFFSET"),
+        (["dead-letters", "show", "booking.events:0:0", "--bootstrap-servers", "a:1"], "is no topic of dead letters"),
+        (["dead-letters", "show", LETTER, "--raw", "--json", "--bootstrap-servers", "a:1"], "give one of the two"),
+        (["dead-letters", "replay"], "which letters? Give either their places, as they are listed, or --group"),
+        (["dead-letters", "replay", LETTER, "--group", "booking"], "which letters? Give either their places, as"),
+        (["dead-letters", "replay", "booking.events:0:0"], "booking.events is no topic of dead letters; see them with"),
+        (["dead-letters", "replay", LETTER], "no Kafka is named"),
+        (
+            ["dead-letters", "skip", "booking.commands", "3"],
+            "OFFSET is missing; see: coaching dead-letters skip --help",
+        ),
+        (["dead-letters", "skip", "booking.commands", "3", "-1"], "Invalid value"),
+        (["dead-letters", "skip", "booking.commands", "3", "0"], "no Kafka is named"),
         (["topics", "apply", "--partitions", "0"], "Invalid value"),
         (["topics", "apply", "--timeout", "0"], "Invalid value"),
     ],
@@ -109,7 +138,20 @@ async def test_what_cannot_be_asked_so_is_told_in_one_sentence(run: Run, argumen
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", [CANCEL, ["topics", "plan"], ["topics", "apply"], ["session", SESSION]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        CANCEL,
+        ["topics", "plan"],
+        ["topics", "apply"],
+        ["session", SESSION],
+        ["lag"],
+        ["dead-letters", "list"],
+        ["dead-letters", "show", LETTER],
+        ["dead-letters", "replay", LETTER, "--yes"],
+        ["dead-letters", "skip", "booking.commands", "3", "0", "--yes"],
+    ],
+)
 async def test_a_broker_that_is_away_is_exit_code_3(run: Run, arguments: list[str]) -> None:
     address = f"127.0.0.1:{free_port()}"
     exit_code, out, err = await run(*arguments, "--bootstrap-servers", address, "--timeout", "0.3")

@@ -51,7 +51,7 @@ def test_words_of_others_do_not_begin_a_line(capsys: pytest.CaptureFixture[str])
 
 
 def test_on_a_terminal_a_bar_tells_how_much_was_read_and_is_gone_afterwards(screen: io.StringIO) -> None:
-    with terminal.reading("the log") as on_progress:
+    with terminal.progress("reading the log") as on_progress:
         on_progress(12, 40)
     assert "reading the log" in screen.getvalue()
     assert "12/40" in screen.getvalue()
@@ -59,7 +59,7 @@ def test_on_a_terminal_a_bar_tells_how_much_was_read_and_is_gone_afterwards(scre
 
 
 def test_where_nobody_looks_there_is_no_bar(capsys: pytest.CaptureFixture[str]) -> None:
-    with terminal.reading("the log") as on_progress:
+    with terminal.progress("reading the log") as on_progress:
         on_progress(12, 40)
     assert capsys.readouterr().out == ""
 
