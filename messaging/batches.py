@@ -17,7 +17,7 @@ from messaging.faults import Fault
 from messaging.journal import Entry, Known, MessageKey
 from messaging.records import Outgoing
 from messaging.retry import TransactionTooLong
-from messaging.telemetry import MESSAGES
+from messaging.telemetry import ANSWERS, MESSAGES
 
 M = TypeVar("M")
 S = TypeVar("S")
@@ -147,6 +147,7 @@ class Batch(Generic[M, S, C]):
         self._reach("before-publish", to_publish)
         if to_publish:
             await self._publish(to_publish)
+            ANSWERS.labels(self._group).inc(len(to_publish))
         if turn.to_mark:
             async with self._transaction() as connection:
                 await journal.mark_announced(connection, list(turn.to_mark))

@@ -309,6 +309,16 @@ async def test_an_empty_batch_and_one_of_poison_alone_are_batches(bench: Bench) 
     assert len(await bench.process(poison()["tombstone"][0])) == 1
 
 
+async def test_what_the_broker_acknowledged_is_counted(bench: Bench) -> None:
+    def acknowledged() -> float:
+        return REGISTRY.get_sample_value("coaching_answers_published_total", {"group": "toy"}) or 0
+
+    before = acknowledged()
+    bench.log.away.append("unsent")  # nobody acknowledged that
+    await bench.process(add(counter := new_id(), 3), divide(counter, 0), doubled(counter))
+    assert acknowledged() - before == 3
+
+
 async def test_each_message_is_counted_by_how_it_ended(bench: Bench) -> None:
     def counts() -> dict[str, float]:
         outcomes = ("handled", "rejected", "dead", "repeated", "reused")
