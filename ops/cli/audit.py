@@ -20,7 +20,7 @@ from ops.cli.options import (
     database,
     servers,
 )
-from ops.cli.terminal import complain, reading, say, say_facts, say_json
+from ops.cli.terminal import complain, in_silence, progress, say, say_facts, say_json
 from ops.errors import Exit
 
 app = App(
@@ -48,14 +48,10 @@ async def look(
     }
     databases = {service: database(url) for service, url in given.items() if url}
     addresses = Addresses(servers(bootstrap_servers), databases)
-    with nullcontext(_in_silence) if looking.json else reading("the log") as on_progress:
+    with nullcontext(in_silence) if looking.json else progress("reading the log") as on_progress:
         report = await audit(addresses, timeout_seconds=looking.timeout, on_progress=on_progress)
     (_show_to_programs if looking.json else _show_to_people)(report)
     return Exit.DONE if report.holds else Exit.NO
-
-
-def _in_silence(_read: int, _of: int) -> None:
-    """Programs are told nothing meanwhile."""
 
 
 def _show_to_people(report: Report) -> None:

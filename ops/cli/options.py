@@ -8,7 +8,6 @@ from cyclopts import Group, Parameter
 from cyclopts.validators import Number
 
 from contracts import topics
-
 from ops.errors import BadUsage
 from ops.letters import Case, topics_of
 
