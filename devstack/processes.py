@@ -146,7 +146,7 @@ class Worker(Process):
             environment={**environment, "HEALTH_PORT": str(self.health_port)},
         )
 
-    async def start(self, seconds: float = 30) -> None:
+    async def start(self, seconds: float = 90) -> None:
         """Return when the worker is ready. Raises StackError, with the end of its log."""
         await self.launch(self.ready, seconds, mend=f"see the whole log with: less {shown(self.log)}")
 
