@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test test-long mutants lint pins
+.PHONY: help install demo up test test-long bench bench-quick mutants lint pins
 
 PYTHONS = python3.13 python3.12 python3.11 python3
 usable = import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
@@ -28,6 +28,13 @@ test: $(stamp)  ## Every test that this machine can run
 
 test-long: $(stamp)  ## The same with 10,000 examples for each property (an hour or so)
 	HYPOTHESIS_PROFILE=long .venv/bin/python -m pytest --timeout=0
+
+# ONLY="hop credits" for one of them; LONG=1 for growth up to ten million; BENCH="--rounds 5" for anything else.
+bench: $(stamp)  ## What a cancellation costs, beside an idiomatic version and the limit (in containers; an hour or so)
+	@.venv/bin/python -m benchmarks $(or $(ONLY),all) $(if $(LONG),--long) $(BENCH)
+
+bench-quick: $(stamp)  ## The same in under three minutes, to see where things stand
+	@.venv/bin/python -m benchmarks $(or $(ONLY),all) --size quick $(BENCH)
 
 mutants: $(stamp)  ## Each rule made wrong, one line at a time: the tests must notice
 	@.venv/bin/python -m tests.mutants

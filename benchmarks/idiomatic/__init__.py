@@ -1,1 +1,1 @@
-"""The services as the FastStream and SQLAlchemy tutorials would have them, written as well as such a version can be."""
+"""The services as the FastStream and SQLAlchemy documentation would have them: see README.md."""

@@ -1,0 +1,151 @@
+"""`python -m benchmarks all | quick | NAME … | targets`: what a cancellation costs, and beside what."""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from benchmarks import backlog, hop, quiet, report, storm
+from benchmarks.figures import NothingMeasured
+from benchmarks.measuring import Measure
+from benchmarks.results import Result
+from benchmarks.sizes import FULL, QUICK, TINY, Sizes
+from benchmarks.stage import Stage, open_stage
+from devstack.__main__ import cancel_on_first_signal
+from devstack.parts import StackError
+from ops.errors import OpsError
+
+Benchmark = Callable[[Stage, Measure, Sizes], Awaitable[Result]]
+
+# In the order in which they run: what fills the disk comes last.
+BENCHMARKS: Final[dict[str, Benchmark]] = {
+    "storm": partial(storm.storm, mail=True),
+    "storm --no-mail": partial(storm.storm, mail=False),
+    "hop booking": partial(hop.hop, service="booking"),
+    "hop credits": partial(hop.hop, service="credits"),
+    "hop notifier": partial(hop.hop, service="notifier"),
+    "quiet": quiet.quiet,
+    "hot account": hop.hot_account,
+    "scale": storm.scale,
+    "start": backlog.start,
+    "memory": backlog.memory,
+    "growth": storm.growth,
+}
+_WIDTH_OF_A_FILE = 140
+SIZES: Final = {"full": FULL, "quick": QUICK, "tiny": TINY}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The exit code: 0 done, 1 something does not work, 2 bad usage, 130 interrupted. A missed target is no failure."""
+    given = _parse(arguments)
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE)
+    if given.benchmark == ["targets"]:
+        print(report.targets_table(report.read()))
+        return 0
+    try:
+        asyncio.run(run(chosen(given.benchmark), _sizes(given), console, embedded=given.embedded))
+    except (StackError, OpsError, NothingMeasured) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except asyncio.CancelledError:
+        return 130
+    return 0
+
+
+def chosen(words: Sequence[str]) -> list[str]:
+    """Names of benchmarks: `storm --no-mail`, `hop` (all three), `all`. Raises SystemExit with the names there are."""
+    wanted = " ".join(words)
+    names = [
+        name
+        for name in BENCHMARKS
+        if wanted == "all" or name == wanted or (name.startswith(f"{wanted} ") and wanted != "storm")
+    ]
+    if not names:
+        print(f"there is no benchmark {wanted!r}; there are: all, hop, {', '.join(BENCHMARKS)}", file=sys.stderr)
+        raise SystemExit(2)
+    return names
+
+
+async def run(names: Sequence[str], sizes: Sizes, console: Console, *, embedded: bool) -> None:
+    """All of them on one stage. Each is told and written down as soon as it is through.
+
+    Raises CancelledError after a signal; nothing runs any more then.
+    """
+    cancel_on_first_signal()
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as shown:
+        progress = shown.enter_context(_bars(console))
+        async with open_stage(Path(folder), embedded=embedded) as stage:
+            surroundings = {
+                "parts": {part.name: part.note for part in (stage.parts.postgres, stage.parts.broker)},
+                "database": await stage.settings(),
+                "sizes": {name: getattr(sizes, name) for name in sizes.__dataclass_fields__},
+            }
+            for name in names:
+                begin = time.monotonic()
+                measure = Measure(stage, partial(_tell, progress, name), partial(_say, console, name))
+                result = await BENCHMARKS[name](stage, measure, sizes)
+                report.show(console, result)
+                path = report.write(result, surroundings)
+                console.print(f"{time.monotonic() - begin:.0f} s, {path}")
+
+
+def _bars(console: Console) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    progress.add_task("", total=None)
+    return progress
+
+
+def _tell(progress: Progress, benchmark: str, what: str, done: int, wanted: int) -> None:
+    (task,) = progress.task_ids
+    progress.update(task, description=f"{benchmark}: {what}", completed=done, total=wanted)
+
+
+def _say(console: Console, benchmark: str, line: str) -> None:
+    console.print(f"{benchmark}: {line}", style="dim", highlight=False)
+
+
+def _sizes(given: argparse.Namespace) -> Sizes:
+    sizes = SIZES[given.size]
+    told = {
+        name: value for name in ("rounds", "cancellations", "backlog") if (value := getattr(given, name)) is not None
+    }
+    if given.long:
+        told["grown"] = (sizes.grown[0], sizes.grown[-1] * 10)
+    return replace(sizes, **told)
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "benchmark", nargs="+", help=f"all, hop, targets (the table of the docs), {', '.join(BENCHMARKS)}"
+    )
+    parser.add_argument("--no-mail", action="store_true", help="storm without the notifier")
+    parser.add_argument(
+        "--size", choices=SIZES, default="full", help="quick: all under three minutes; tiny: to see it work"
+    )
+    parser.add_argument("--rounds", type=int, help="of each contestant, in turns")
+    parser.add_argument("--cancellations", type=int, help="a round's; the idiomatic services get a part of them")
+    parser.add_argument("--backlog", type=int, help="records that the worker of `memory` is behind")
+    parser.add_argument(
+        "--long", action="store_true", help="growth up to ten times as many; takes 60 GB and an hour or two"
+    )
+    parser.add_argument("--embedded", action="store_true", help="the development broker and the embedded PostgreSQL")
+    given = parser.parse_args(arguments)
+    if given.no_mail:
+        given.benchmark.append("--no-mail")
+    return given
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,35 @@
+"""Rows into tables by COPY."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """`columns`: their names, separated by blanks. Those that are not named take their defaults."""
+
+    table: str
+    columns: str
+    rows: Iterable[Sequence[Any]]
+
+
+async def copy(database_url: str, *tables: Rows) -> None:
+    """In the order given, each in a transaction of its own."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        for rows in tables:
+            await connection.copy_records_to_table(rows.table, records=rows.rows, columns=rows.columns.split())
+    finally:
+        await connection.close()
+
+
+async def look_after(database_url: str) -> None:
+    """What autovacuum and the checkpointer would do by and by, done before the clock runs."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        await connection.execute("VACUUM ANALYZE")
+    finally:
+        await connection.close()

@@ -1,0 +1,117 @@
+"""A table for people, JSON for machines."""
+
+import json
+import os
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.figures import PLATFORM, SERVICES, Round, percentile
+from benchmarks.results import Figure, Result
+
+FOLDER: Final = Path("build/bench")
+_PARTS: Final = (*SERVICES, *PLATFORM)
+
+
+def show(console: Console, result: Result) -> None:
+    if all(one.cpu_seconds for one in result.rounds):
+        console.print(_costs(result))
+    console.print(_figures(result.figures))
+
+
+def write(result: Result, surroundings: Mapping[str, object], folder: Path = FOLDER) -> Path:
+    """`surroundings`: what it ran on. Returns the file, which the next run of the same benchmark replaces."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{result.name.replace(' ', '-')}.json"
+    path.write_text(json.dumps(as_json(result, surroundings), indent=1, ensure_ascii=False) + "\n")
+    return path
+
+
+def as_json(result: Result, surroundings: Mapping[str, object]) -> dict[str, Any]:
+    return {
+        "benchmark": result.name,
+        "unit": result.unit,
+        "ran_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "surroundings": {**machine(), **surroundings},
+        "figures": [
+            {"figure": one.name, "value": one.value, "unit": one.unit, "target": _target(one), "met": one.is_met}
+            for one in result.figures
+        ],
+        "rounds": [_round_as_json(one) for one in result.rounds],
+    }
+
+
+def machine() -> dict[str, object]:
+    return {
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()}",
+        "load_average": os.getloadavg()[0],
+    }
+
+
+def targets_table(reports: Iterable[Mapping[str, Any]]) -> str:
+    """Markdown: every figure that was held against a target, as these reports have it."""
+    lines = ["| benchmark | figure | target | measured | met |", "| --- | --- | --- | --- | --- |"]
+    for report in reports:
+        for one in report["figures"]:
+            if one["target"]:
+                measured = f"{one['value']:.3g} {one['unit']}".rstrip()
+                met = "yes" if one["met"] else "**no**"
+                lines.append(f"| `{report['benchmark']}` | {one['figure']} | {one['target']} | {measured} | {met} |")
+    return "\n".join(lines)
+
+
+def read(folder: Path = FOLDER) -> list[dict[str, Any]]:
+    """The reports that lie there, in the order of their names."""
+    return [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+
+
+def _round_as_json(one: Round) -> dict[str, Any]:
+    latencies = {
+        name: {label: percentile(values, share) for label, share in (("p50", 0.5), ("p99", 0.99), ("max", 1.0))}
+        for name, values in one.latencies_ms.items()
+    }
+    return asdict(one) | {"per_second": one.per_second, "latencies_ms": latencies}
+
+
+def _target(figure: Figure) -> str | None:
+    return None if figure.target is None else f"{figure.target} {figure.unit}".rstrip()
+
+
+def _costs(result: Result) -> Table:
+    """Medians over the rounds, the rate with its span; CPU in milliseconds a unit."""
+    table = Table(title=f"{result.name}: CPU ms a {result.unit}", box=box.SIMPLE_HEAD, title_justify="left")
+    for name in ("", "rounds", "a second", "from - to", *_PARTS, "in all", "sink"):
+        table.add_column(name, justify="left" if not name else "right")
+    for contestant in dict.fromkeys(one.contestant for one in result.rounds):
+        own = [one for one in result.rounds if one.contestant == contestant]
+        rates = [one.per_second for one in own]
+        span = f"{min(rates):.0f} - {max(rates):.0f}"
+        costs = [_cost(own, part) for part in (*[(part,) for part in _PARTS], _PARTS, ("sink",))]
+        table.add_row(contestant, str(len(own)), f"{median(rates):.0f}", span, *costs)
+    return table
+
+
+def _cost(rounds: Sequence[Round], parts: Sequence[str]) -> str:
+    costs = [one.cpu_ms(*parts) for one in rounds]
+    return f"{median(costs):.3f}" if any(costs) else ""
+
+
+def _figures(figures: Sequence[Figure]) -> Table:
+    table = Table(box=box.SIMPLE, show_header=False)
+    for _ in range(3):
+        table.add_column()
+    for one in figures:
+        value = f"{one.value:.3g} {one.unit}".rstrip()
+        verdict = "" if one.target is None else f"{'met' if one.is_met else 'missed'}: {_target(one)}"
+        table.add_row(one.name, value, verdict)
+    return table

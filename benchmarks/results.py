@@ -1,0 +1,51 @@
+"""What a benchmark comes to: its rounds, and the figures that are held against a target."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from benchmarks.figures import Round
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    is_: Literal["at least", "at most"]
+    value: float
+
+    def is_met_by(self, value: float) -> bool:
+        return value >= self.value if self.is_ == "at least" else value <= self.value
+
+    def __str__(self) -> str:
+        return f"{'≥' if self.is_ == 'at least' else '≤'} {self.value:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One number that matters. `unit` is "" for a ratio; without a target it is told for what it is worth."""
+
+    name: str
+    value: float
+    unit: str = ""
+    target: Target | None = None
+
+    @property
+    def is_met(self) -> bool | None:
+        return None if self.target is None else self.target.is_met_by(self.value)
+
+
+def at_least(value: float) -> Target:
+    return Target("at least", value)
+
+
+def at_most(value: float) -> Target:
+    return Target("at most", value)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """`unit`: what a round counts, in the singular."""
+
+    name: str
+    unit: str
+    rounds: Sequence[Round]
+    figures: Sequence[Figure]
