@@ -12,7 +12,7 @@ compile = build/pins/bin/uv pip compile pyproject.toml --quiet --no-config --uni
 	--generate-hashes --annotation-style line --custom-compile-command "make pins"
 
 help:  ## What can be made here
-	@sed -nE 's/^([a-z-]+):.*  ## (.*)/\1\t\2/p' Makefile | expand -t 10
+	@sed -nE 's/^([a-z-]+):.*  ## (.*)/\1\t\2/p' Makefile | expand -t 13
 
 install: $(stamp)  ## .venv with everything; quick when nothing changed
 	@:

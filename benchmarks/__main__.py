@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import logging
 import sys
 import tempfile
 import time
@@ -52,6 +53,8 @@ def main(arguments: Sequence[str]) -> int:
     if given.benchmark == ["targets"]:
         print(report.targets_table(report.read()))
         return 0
+    # A cluster that has just begun is not there at every question: the client asks again, and need not say so.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
         asyncio.run(run(chosen(given.benchmark), _sizes(given), console, embedded=given.embedded))
     except (StackError, OpsError, NothingMeasured) as error:

@@ -35,6 +35,7 @@ class Heard:
     type: str
     id: str
     cause: str
+    value: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +187,7 @@ def _heard(record: Any) -> Heard:
         told.get("ce_type", ""),
         told.get("ce_id", ""),
         told.get("ce_causationid", ""),
+        record.value or b"",
     )
 
 

@@ -2,9 +2,7 @@
 
 import os
 from datetime import UTC, datetime
-from email.headerregistry import Address
 from email.message import EmailMessage
-from email.utils import format_datetime
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -13,6 +11,7 @@ from faststream.kafka.annotations import KafkaMessage
 from sqlalchemy import DateTime, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
+from benchmarks.idiomatic.emails import compose
 from benchmarks.idiomatic.platform import (
     Base,
     answer_to,
@@ -29,17 +28,10 @@ from contracts.catalog import encode, wire_name
 from contracts.fields import Message
 from contracts.notifier import EmailSent
 from messaging.answers import Answer
-from services.notifier.calendar import invitation
-from services.notifier.mailbox import mailbox, parse_mailbox
-from services.notifier.message import message_id
-from services.notifier.notices import Notice, email_id, notices
-from services.notifier.rendering import Renderer
+from services.notifier.notices import email_id, notices
 from services.notifier.translation import fact
 
 SERVER = urlsplit(os.environ["SMTP_URL"])
-SENDER, SUPPORT = parse_mailbox("coaching@localhost"), parse_mailbox("support@localhost")
-
-renderer = Renderer(link_base_url="http://127.0.0.1:8080", support=SUPPORT.address)
 bookings = subscriber("booking.events", "notifier")
 ledger = subscriber("credits.events", "notifier")
 events = router.publisher("notifier.events")
@@ -112,29 +104,6 @@ async def tell(event: Message, message: KafkaMessage) -> None:
         said = answer_to(message, Answer("notifier.events", one.session_id, wire_name(one), encode(one)))
         headers = {**said.headers, "ce_id": one.email_id}
         await events.publish(said.body, key=said.key, headers=headers, correlation_id=said.correlation_id)
-
-
-def compose(email: str, notice: Notice) -> EmailMessage:
-    """The words are the renderer's; the message around them is the standard library's."""
-    recipient = mailbox(notice.recipient.name, notice.recipient.email)
-    rendered = renderer.render(notice)
-    calendar = invitation(notice, organizer=SENDER, attendee=recipient, summary=rendered.summary, link=rendered.link)
-    message = EmailMessage()
-    message["From"] = SENDER.address
-    message["To"] = Address(recipient.name, addr_spec=recipient.address)
-    message["Reply-To"] = SUPPORT.address
-    message["Subject"] = rendered.subject
-    message["Date"] = format_datetime(datetime.now(UTC))
-    message["Message-ID"] = message_id(email, SENDER)
-    message["Auto-Submitted"] = "auto-generated"
-    message["X-Auto-Response-Suppress"] = "OOF, AutoReply"
-    message["Content-Language"] = rendered.language
-    message.set_content(rendered.text)
-    message.add_alternative(rendered.html, subtype="html")
-    if calendar is not None:
-        message.add_alternative(calendar.ics.decode(), subtype="calendar", params={"method": calendar.method})
-        message.add_attachment(calendar.ics, maintype="application", subtype="ics", filename="invite.ics")
-    return message
 
 
 def email_sent(row: EmailRow, message: EmailMessage) -> EmailSent:
