@@ -50,8 +50,9 @@ async def memory(stage: Stage, measure: Measure, sizes: Sizes) -> Result:
 
 
 async def _memory_round(measure: Measure, side: Side, service: Group, sizes: Sizes) -> Round:
-    stage, topic = measure.stage, side.reads(service)[0]
-    await stage.bus.skip_to_end(side.group(service), side.reads(service))
+    stage = measure.stage
+    ((group, (topic, *_)),) = side.reads(service).items()
+    await stage.skip_to_end(side, service)
     await _publish_backlog(measure, side, service, sizes.backlog)
     worker = stage.worker(side, service, 1)
     stage.processes.append(worker)
@@ -59,9 +60,9 @@ async def _memory_round(measure: Measure, side: Side, service: Group, sizes: Siz
     try:
         worker.spawn()
         begin = time.monotonic()
-        samples = await _watch(measure, worker, lambda: stage.bus.left(side.group(service), topic), sizes.backlog)
+        samples = await _watch(measure, worker, lambda: stage.bus.left(group, topic), sizes.backlog)
         seconds, cpu_seconds = time.monotonic() - begin, await stage.cpu(started)
-        left = await stage.bus.left(side.group(service), topic)
+        left = await stage.bus.left(group, topic)
     finally:
         await stage.stop(started)
     notes = {"largest MB": max(samples), "rise": slope(samples), "left": float(left)}
@@ -112,7 +113,7 @@ async def start(stage: Stage, measure: Measure, sizes: Sizes) -> Result:
 async def _start_round(measure: Measure, side: Side, service: Group) -> Round:
     stage, (session,) = measure.stage, book(1)
     await side.fill([session])
-    await stage.bus.skip_to_end(side.group(service), side.reads(service))
+    await stage.skip_to_end(side, service)
     before = await stage.bus.ends(_ANSWERS[service])
     (record,) = cancellations([session]) if service == "booking" else canceled([session])
     await stage.bus.say(side.prefix, record)

@@ -139,6 +139,8 @@ class Bus:
         ends = await self.ends(topic)
         left = {partition for partition, end in ends.items() if end > since.get(partition, 0)}
         heard: list[Heard] = []
+        if not left:
+            return heard
         # Of its own, since a consumer goes on fetching what it was assigned, whoever is being measured then.
         async with self._reader() as consumer:
             consumer.assign(sorted(left))

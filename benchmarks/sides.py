@@ -33,11 +33,12 @@ class Side:
         """Before the names of its topics. Ours are the contracts'."""
         return prefix_of(self.kind)
 
-    def group(self, service: Group) -> str:
-        return f"{self.prefix}{service}"
-
-    def reads(self, service: Group) -> list[str]:
-        return [f"{self.prefix}{topic.name}" for topic in read_by(service)]
+    def reads(self, service: Group) -> dict[str, list[str]]:
+        """The topics that a service reads, by group."""
+        topics = [topic.name for topic in read_by(service)]
+        if self.kind == "idiomatic":
+            return {f"{self.prefix}{service}.{topic}": [f"{self.prefix}{topic}"] for topic in topics}
+        return {f"{self.prefix}{service}": [f"{self.prefix}{topic}" for topic in topics]}
 
     def command(self, service: Group) -> tuple[str, ...]:
         """Of one worker."""

@@ -87,7 +87,7 @@ class Stage:
         """Its workers, as many of each service as it has. Each group begins behind all that lies on its topics now."""
         started: dict[Group, list[Process]] = {}
         for service in services:
-            await self.bus.skip_to_end(side.group(service), side.reads(service))
+            await self.skip_to_end(side, service)
             started[service] = [self.worker(side, service, number) for number in range(1, side.workers + 1)]
         with first_error_of_group():
             async with asyncio.TaskGroup() as group:
@@ -98,6 +98,11 @@ class Stage:
                     else:
                         process.spawn()
         return started
+
+    async def skip_to_end(self, side: Side, service: Group) -> None:
+        """Its groups, which have no members now, begin behind all that lies on their topics."""
+        for group, topics_ in side.reads(service).items():
+            await self.bus.skip_to_end(group, topics_)
 
     def worker(self, side: Side, service: Group, number: int) -> Process:
         """One worker, not started yet."""

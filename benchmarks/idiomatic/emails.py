@@ -30,10 +30,11 @@ def compose(email: str, notice: Notice) -> EmailMessage:
     message["Message-ID"] = message_id(email, SENDER)
     message["Auto-Submitted"] = "auto-generated"
     message["X-Auto-Response-Suppress"] = "OOF, AutoReply"
-    message["Content-Language"] = rendered.language
     message.set_content(rendered.text)
     message.add_alternative(rendered.html, subtype="html")
     if calendar is not None:
         message.add_alternative(calendar.ics.decode(), subtype="calendar", params={"method": calendar.method})
         message.add_attachment(calendar.ics, maintype="application", subtype="ics", filename="invite.ics")
+    # The last: whatever else is added takes what begins with Content- for its own.
+    message["Content-Language"] = rendered.language
     return message

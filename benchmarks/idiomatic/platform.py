@@ -48,10 +48,14 @@ class Inbox(Base):
 
 
 def subscriber(topic: str, service: str) -> LogicSubscriber:  # type: ignore[type-arg]  # what is subscribed is raw
-    """Acknowledged after success, read again after a failure; the partitions of a topic are worked on side by side."""
+    """Acknowledged after success, read again after a failure; the partitions of the topic are worked on side by side.
+
+    With that, FastStream allows a subscriber one topic. Each has a group of its own: two in one would take part in each
+    other's rebalances.
+    """
     return router.subscriber(
         topic,
-        group_id=f"{PREFIX}{service}",
+        group_id=f"{PREFIX}{service}.{topic}",
         auto_offset_reset="earliest",
         ack_policy=AckPolicy.NACK_ON_ERROR,
         max_workers=int(os.environ.get("MAX_WORKERS", "1")),

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from functools import partial
+from html import unescape
 from typing import Any
 
 import pytest
@@ -172,15 +173,15 @@ def test_the_idiomatic_emails_say_what_ours_say(notice: Notice) -> None:
     assert parts_of(theirs) == parts_of(ours)
 
 
-def parts_of(email: EmailMessage) -> list[tuple[str, str | None, str]]:
-    """Type, method and text of each part, lines as people see them."""
+def parts_of(email: EmailMessage) -> list[tuple[str, object, str]]:
+    """Type, method and text of each part, as people see it: whatever the line ends, whatever writes a letter."""
     return [
-        (part.get_content_type(), part.get_param("method"), "\n".join(read(part).split()))  # type: ignore[misc]
+        (part.get_content_type(), part.get_param("method"), " ".join(unescape(read(part)).split()))
         for part in email.walk()
         if not part.is_multipart()
     ]
 
 
 def read(part: Any) -> str:
-    content = part.get_content()
+    content: str | bytes = part.get_content()
     return content.decode() if isinstance(content, bytes) else content
