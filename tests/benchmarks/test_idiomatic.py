@@ -169,7 +169,8 @@ def test_the_idiomatic_emails_say_what_ours_say(notice: Notice) -> None:
     assert isinstance(theirs, EmailMessage)
 
     for header in ("From", "To", "Reply-To", "Subject", "Message-ID", "Auto-Submitted", "Content-Language"):
-        assert theirs[header] == ours[header], header
+        # Folding may leave blanks at its seams.
+        assert theirs[header].split() == ours[header].split(), header
     assert parts_of(theirs) == parts_of(ours)
 
 
