@@ -19,6 +19,9 @@ from services.booking.translation import actor, event, rejection, request
 
 Changes = Session | None
 
+_COMMANDS = (says.ScheduleSession, says.RescheduleSession, says.CancelSession, says.RefundSession)
+_ABOUT_CHARGES = (hears.CreditsCharged, hears.ChargeDeclined, hears.CreditsRefunded)
+
 
 @dataclass(slots=True)
 class State:
@@ -147,9 +150,9 @@ class BookingHandler:
 
 def _session_id(message: Message) -> str | None:
     """None for what is about an account alone."""
-    about: object = getattr(message, "session", message)
-    session_id: str | None = getattr(about, "session_id", None)
-    return session_id
+    if isinstance(message, _COMMANDS):
+        return message.session_id
+    return message.session.session_id if isinstance(message, _ABOUT_CHARGES) else None
 
 
 def _session_ids(messages: Sequence[Received[Message]]) -> set[str]:
