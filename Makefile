@@ -33,7 +33,7 @@ test-long: $(stamp)  ## The same with 10,000 examples for each property (an hour
 bench: $(stamp)  ## What a cancellation costs, beside an idiomatic version and the limit (in containers; an hour or so)
 	@.venv/bin/python -m benchmarks $(or $(ONLY),all) $(if $(LONG),--long) $(BENCH)
 
-bench-quick: $(stamp)  ## The same in under three minutes, to see where things stand
+bench-quick: $(stamp)  ## The smaller half of it in under three minutes, to see where things stand
 	@.venv/bin/python -m benchmarks $(or $(ONLY),all) --size quick $(BENCH)
 
 mutants: $(stamp)  ## Each rule made wrong, one line at a time: the tests must notice

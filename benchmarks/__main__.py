@@ -1,4 +1,4 @@
-"""`python -m benchmarks all | quick | NAME … | targets`: what a cancellation costs, and beside what."""
+"""`python -m benchmarks all | NAME … | targets`: what a cancellation costs, and beside what."""
 
 import argparse
 import asyncio
@@ -42,6 +42,7 @@ BENCHMARKS: Final[dict[str, Benchmark]] = {
     "memory": backlog.memory,
     "growth": storm.growth,
 }
+_LARGE = ("hot account", "scale", "memory", "growth")
 _WIDTH_OF_A_FILE = 140
 SIZES: Final = {"full": FULL, "quick": QUICK, "tiny": TINY}
 
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str]) -> int:
     # A cluster that has just begun is not there at every question: the client asks again, and need not say so.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
-        asyncio.run(run(chosen(given.benchmark), _sizes(given), console, embedded=given.embedded))
+        asyncio.run(run(chosen(given.benchmark, given.size), _sizes(given), console, embedded=given.embedded))
     except (StackError, OpsError, NothingMeasured) as error:
         print(error, file=sys.stderr)
         return 1
@@ -65,14 +66,15 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def chosen(words: Sequence[str]) -> list[str]:
-    """Names of benchmarks: `storm --no-mail`, `hop` (all three), `all`. Raises SystemExit with the names there are."""
+def chosen(words: Sequence[str], size: str = "full") -> list[str]:
+    """Names of benchmarks: `storm --no-mail`, `hop` (all three), `all`. Raises SystemExit with the names there are.
+
+    Of a smaller size, `all` is without those that tell something by their size alone.
+    """
     wanted = " ".join(words)
-    names = [
-        name
-        for name in BENCHMARKS
-        if wanted == "all" or name == wanted or (name.startswith(f"{wanted} ") and wanted != "storm")
-    ]
+    if wanted == "all":
+        return [name for name in BENCHMARKS if size == "full" or name not in _LARGE]
+    names = [name for name in BENCHMARKS if name == wanted or (name.startswith(f"{wanted} ") and wanted != "storm")]
     if not names:
         print(f"there is no benchmark {wanted!r}; there are: all, hop, {', '.join(BENCHMARKS)}", file=sys.stderr)
         raise SystemExit(2)
@@ -135,7 +137,10 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--no-mail", action="store_true", help="storm without the notifier")
     parser.add_argument(
-        "--size", choices=SIZES, default="full", help="quick: all under three minutes; tiny: to see it work"
+        "--size",
+        choices=SIZES,
+        default="full",
+        help="quick: under three minutes, without what needs size; tiny: to see it work",
     )
     parser.add_argument("--rounds", type=int, help="of each contestant, in turns")
     parser.add_argument("--cancellations", type=int, help="a round's; the idiomatic services get a part of them")

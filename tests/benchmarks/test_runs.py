@@ -51,6 +51,11 @@ def test_one_is_chosen_by_its_name_and_several_by_what_they_share(words: list[st
     assert chosen(words) == names
 
 
+def test_what_tells_something_by_its_size_alone_is_not_run_small() -> None:
+    assert set(chosen(["all"])) - set(chosen(["all"], "quick")) == {"hot account", "scale", "memory", "growth"}
+    assert chosen(["growth"], "quick") == ["growth"]
+
+
 def test_an_unknown_name_is_answered_with_the_names_there_are(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         chosen(["strom"])
