@@ -15,7 +15,7 @@ from devstack.parts import StackError
 from devstack.processes import Process
 from messaging.records import Outgoing
 
-_STALLED_SECONDS: Final = 60.0
+_STALLED_SECONDS: Final = 120.0
 _LOOK_SECONDS: Final = 0.05
 
 Mark = Mapping[str, Ends]
@@ -58,31 +58,31 @@ class Measure:
         started = await self.stage.start(side, services)
         try:
             await self.do(side, warm_up, started, f"{side.name}, warming up")
-            before = await self.stage.cpu(started)
-            seconds = await self.do(side, work, started, side.name)
-            after = await self.stage.cpu(started)
+            one = await self.do(side, work, started, side.name)
         finally:
             await self.stage.stop(started)
-        one = Round(side.name, work.count, seconds, spent(before, after))
         self.say(f"{side.name}: {one.per_second:.0f} a second")
         return one
 
     async def mark(self, side: Side, work: Work) -> Mark:
         return {topic: await self.stage.bus.ends(side.prefix + topic) for topic in {*work.topics, *work.answers}}
 
-    async def do(self, side: Side, work: Work, started: Mapping[Group, Sequence[Process]], what: str) -> float:
-        """Seconds from the first record appended to the last thing done."""
+    async def do(self, side: Side, work: Work, started: Mapping[Group, Sequence[Process]], what: str) -> Round:
+        """From the first record appended to the last thing done; CPU until then, before anything is read back."""
         bus, sink = self.stage.bus, self.stage.sink
         await sink.take()
         mark = await self.mark(side, work)
         salvo = await bus.load(side.prefix, work.records)
+        before = await self.stage.cpu(started)
         await bus.fire(salvo)
         await self.until_done(side, work, mark, started, what)
+        cpu_seconds = spent(before, await self.stage.cpu(started))
         begins = min([heard.at_ms for topic in work.topics for heard in await self._read(side, topic, mark)])
         ends = [heard.at_ms for topic in work.timed for heard in await self._read(side, topic, mark)]
         accepted = await sink.take()
         _check_once(side, work, accepted)
-        return (max([*ends, *(one.at * 1000 for one in accepted)]) - begins) / 1000
+        seconds = (max([*ends, *(one.at * 1000 for one in accepted)]) - begins) / 1000
+        return Round(side.name, work.count, seconds, cpu_seconds)
 
     async def _read(self, side: Side, topic: str, mark: Mark) -> list[Heard]:
         heard = await self.stage.bus.read(side.prefix + topic, mark[topic])
