@@ -28,6 +28,8 @@ def round_of(contestant: str, *, count: int = 100, seconds: float = 1.0, **cpu_s
         # of four, the half is two: the second smallest
         ([4.0, 1.0, 3.0, 2.0], 0.5, 2.0),
         ([4.0, 1.0, 3.0, 2.0], 1.0, 4.0),
+        # of five, the half is not less than two and a half: the third smallest
+        ([5.0, 4.0, 1.0, 3.0, 2.0], 0.5, 3.0),
         # 99 of a hundred are not above the 99th
         ([float(number) for number in range(1, 101)], 0.99, 99.0),
         # of a hundred and one, a hundred have to be not above it
