@@ -73,17 +73,20 @@ class WallClock:
         local = self._local(at)
         return f"{_date(self._language, local.date(), self._short)}, {local:%H:%M} {self._abbreviation(local)}"
 
-    def span(self, starts_at: datetime, ends_at: datetime) -> str:
-        """`Tuesday 25 November 2025, 11:00-12:00 CET`; the end's date and zone stand beside it where they differ."""
+    def span(self, starts_at: datetime, ends_at: datetime) -> tuple[str, str]:
+        """`Tuesday 25 November 2025,` and `11:00-12:00 CET`: two lines, or one with a space between.
+
+        The end's date and zone stand beside it where they differ.
+        """
         start, end = self._local(starts_at), self._local(ends_at)
         start_zone, end_zone = self._abbreviation(start), self._abbreviation(end)
-        first = f"{_date(self._language, start.date(), self._full)}, {start:%H:%M}"
+        first_day = f"{_date(self._language, start.date(), self._full)},"
         if start.date() != end.date():
             last_day = _date(self._language, end.date(), self._full)
-            return f"{first} {start_zone} {_DASH} {last_day}, {end:%H:%M} {end_zone}"
+            return f"{first_day} {start:%H:%M} {start_zone} {_DASH}", f"{last_day}, {end:%H:%M} {end_zone}"
         if start_zone != end_zone:
-            return f"{first} {start_zone} {_DASH} {end:%H:%M} {end_zone}"
-        return f"{first}{_DASH}{end:%H:%M} {end_zone}"
+            return first_day, f"{start:%H:%M} {start_zone} {_DASH} {end:%H:%M} {end_zone}"
+        return first_day, f"{start:%H:%M}{_DASH}{end:%H:%M} {end_zone}"
 
     def _local(self, at: datetime) -> datetime:
         try:

@@ -5,10 +5,10 @@ another one text. What comes out for each variant of a kind is a skeleton with t
 compiled once, and an email costs no more than its values.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 from urllib.parse import urlencode
 
 import mrml
@@ -30,6 +30,8 @@ from services.notifier.notices import (
     Scheduled,
 )
 from services.notifier.plain_text import isolated, one_line
+
+_LONGEST_TITLE_IN_SUBJECT: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +80,17 @@ class Renderer:
 
     def render(self, notice: Notice) -> Rendered:
         language = language_of(notice.recipient.locale)
-        values = self._links(notice) | _values(notice, language)
-        reason = _reason(notice)
-        skeleton = _skeleton(
-            _variant(notice, language, self._shows_balance, (*values, *(["reason"] if reason else [])))
-        )
+        clock = wall_clock(language, notice.recipient.time_zone)
+        values = self._links(notice) | _values(notice, language, clock)
+        blocks = _blocks(notice, clock)
+        skeleton = _skeleton(_variant(notice, language, self._shows_balance, (*values, *blocks)))
         return Rendered(
             language=language,
             subject=skeleton.subject.render(values),
             summary=values["summary"],
             link=values["session_link"],
-            text=skeleton.text.render(values, reason=_quoted(reason)),
-            html=skeleton.html.render(values, reason=_with_breaks(reason)),
+            text=skeleton.text.render(values, **{name: _in_text(name, lines) for name, lines in blocks.items()}),
+            html=skeleton.html.render(values, **{name: _with_breaks(lines) for name, lines in blocks.items()}),
         )
 
     def _links(self, notice: Notice) -> dict[str, str]:
@@ -147,26 +148,25 @@ def _deadline_is(notice: Notice) -> Literal["ahead", "the_start", "passed"]:
 # Values -----------------------------------------------------------------------------------------------------------
 
 
-def _values(notice: Notice, language: str) -> dict[str, str]:
-    clock = wall_clock(language, notice.recipient.time_zone)
+def _values(notice: Notice, language: str, clock: WallClock) -> dict[str, str]:
+    """What stands within a line."""
     other = isolated(one_line(notice.other_name))
+    title = one_line(notice.title or "")
     return {
         "other": other,
-        "summary": _summary(notice, other, language),
+        "summary": _summary(title, other, language),
+        "what": _what(title, other, language),
         "when": clock.moment(notice.starts_at),
-        "span": clock.span(notice.starts_at, notice.ends_at),
         "zone": clock.zone,
         "deadline": clock.moment(notice.refundable_until),
         "credits": _credits(language, notice.price_credits),
         "session_id": notice.session_id,
-        **_detail_values(notice, language, clock),
+        **_refund_values(notice, language),
     }
 
 
-def _detail_values(notice: Notice, language: str, clock: WallClock) -> dict[str, str]:
+def _refund_values(notice: Notice, language: str) -> dict[str, str]:
     match notice.detail:
-        case Rescheduled(previous_starts_at=starts_at, previous_ends_at=ends_at):
-            return {"previous": clock.span(starts_at, ends_at)}
         case Refunded(credits=credits_back, balance=balance):
             return {
                 "credits": _credits(language, credits_back),
@@ -177,12 +177,20 @@ def _detail_values(notice: Notice, language: str, clock: WallClock) -> dict[str,
             return {}
 
 
-def _summary(notice: Notice, other: str, language: str) -> str:
+def _summary(title: str, other: str, language: str) -> str:
+    """The session by its title, as a line of its own."""
     gettext = translations(language).gettext
-    title = isolated(one_line(notice.title or ""))
     if title:
-        return gettext("%(title)s with %(other)s") % {"title": title, "other": other}
+        return gettext("%(title)s with %(other)s") % {"title": isolated(title), "other": other}
     return gettext("Coaching with %(other)s") % {"other": other}
+
+
+def _what(title: str, other: str, language: str) -> str:
+    """The same within the subject, whose end, the time, is to be seen as well."""
+    if not title:
+        return translations(language).gettext("coaching with %(other)s") % {"other": other}
+    is_long = len(title) > _LONGEST_TITLE_IN_SUBJECT
+    return _summary(f"{title[: _LONGEST_TITLE_IN_SUBJECT - 1].rstrip()}…" if is_long else title, other, language)
 
 
 @lru_cache(maxsize=1024)
@@ -199,20 +207,26 @@ def _returned(language: str, count: int) -> str:
     }
 
 
-def _reason(notice: Notice) -> list[str]:
-    """The lines of the reason, none where there is no reason (R12)."""
-    match notice.detail:
-        case Rescheduled(reason=str(reason)) | Canceled(reason=str(reason)):
-            return [isolated(line) for line in map(one_line, reason.splitlines()) if line]
-        case _:
-            return []
+def _blocks(notice: Notice, clock: WallClock) -> dict[str, Sequence[str]]:
+    """What stands on lines of its own. Without a reason there is none for it (R12)."""
+    blocks: dict[str, Sequence[str]] = {"span": clock.span(notice.starts_at, notice.ends_at)}
+    if isinstance(notice.detail, Rescheduled):
+        blocks["previous"] = clock.span(notice.detail.previous_starts_at, notice.detail.previous_ends_at)
+    if isinstance(notice.detail, Rescheduled | Canceled) and (reason := _lines(notice.detail.reason or "")):
+        blocks["reason"] = reason
+    return blocks
 
 
-def _quoted(lines: list[str]) -> str:
-    return "\n".join(f"> {line}" for line in lines)
+def _lines(text: str) -> list[str]:
+    return [isolated(line) for line in map(one_line, text.splitlines()) if line]
 
 
-def _with_breaks(lines: list[str]) -> Markup:
+def _in_text(name: str, lines: Sequence[str]) -> str:
+    """Times on one line, a reason as a quotation."""
+    return "\n".join(f"> {line}" for line in lines) if name == "reason" else " ".join(lines)
+
+
+def _with_breaks(lines: Sequence[str]) -> Markup:
     return Markup("<br>\n").join(lines)
 
 

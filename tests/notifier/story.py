@@ -85,7 +85,3 @@ def refunded(**other: Any) -> CreditsRefunded:
 
 def notice_of(fact: Fact, reader: Reader = "client") -> Notice:
     return next(notice for notice in notices(fact) if notice.reader == reader)
-
-
-def in_language(notice: Notice, locale: str) -> Notice:
-    return replace(notice, recipient=replace(notice.recipient, locale=locale))

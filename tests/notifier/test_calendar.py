@@ -9,6 +9,7 @@ import pytest
 from services.notifier.calendar import Invitation, invitation
 from services.notifier.mailbox import Mailbox, mailbox
 from services.notifier.notices import Fact, Kind, Notice
+from services.notifier.samples import in_language
 from tests.notifier.calendar_program import Calendar, Received, read
 from tests.notifier.story import (
     DAY,
@@ -20,7 +21,6 @@ from tests.notifier.story import (
     STARTS_AT,
     canceled,
     declined,
-    in_language,
     notice_of,
     refunded,
     rescheduled,

@@ -6,12 +6,12 @@ import pytest
 from css_inline import CSSInliner
 
 from services.notifier.notices import Notice
+from services.notifier.samples import in_language
 from tests.notifier.reading import Attributes, Page
 from tests.notifier.story import (
     RENDERER,
     canceled,
     declined,
-    in_language,
     notice_of,
     refunded,
     rescheduled,

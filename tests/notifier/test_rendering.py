@@ -7,83 +7,32 @@ import os
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from services.notifier.language import LANGUAGES
 from services.notifier.rendering import Rendered, Renderer
+from services.notifier.samples import EVERYDAY, SAMPLES, in_language
 from tests.notifier.reading import Page, words_of
 from tests.notifier.story import (
     ANA,
     DAY,
-    LATE,
     RENDERER,
     STARTS_AT,
     SUPPORT,
     canceled,
-    declined,
-    in_language,
     notice_of,
-    refunded,
-    rescheduled,
     scheduled,
     session,
 )
 
 GOLDEN = Path(__file__).parent / "golden"
-FREE: dict[str, Any] = {"credits": 0}
-NO_WINDOW: dict[str, Any] = {"refundable_until": STARTS_AT}
-UNCONFIRMED: dict[str, Any] = {"previous_status": "requested", "rule": "unconfirmed"}
-
-# Kind by kind and reader by reader, the everyday case first: of that one the HTML is kept, too.
-EVERYDAY = {
-    "scheduled.client": notice_of(scheduled()),
-    "scheduled.coach": notice_of(scheduled(), "coach"),
-    "rescheduled.client": notice_of(rescheduled(reason="A dentist.\nSorry!")),
-    "rescheduled.coach": notice_of(rescheduled(reason="A dentist.\nSorry!"), "coach"),
-    "canceled.client": notice_of(canceled(reason="I have a fever.")),
-    "canceled.coach": notice_of(canceled(reason="I have a fever."), "coach"),
-    "declined.client": notice_of(declined()),
-    "refunded.client": notice_of(refunded()),
-}
-SPECIAL = {
-    # R10: booked when the deadline had passed.
-    "scheduled.client.late": notice_of(scheduled(LATE)),
-    "scheduled.coach.late": notice_of(scheduled(LATE), "coach"),
-    # No policy window: the deadline is the start.
-    "scheduled.client.no-window": notice_of(scheduled(**NO_WINDOW)),
-    # Nothing to refund.
-    "scheduled.client.free": notice_of(scheduled(**FREE)),
-    "scheduled.client.free-late": notice_of(scheduled(LATE, **FREE)),
-    "scheduled.coach.free": notice_of(scheduled(**FREE), "coach"),
-    "scheduled.client.titled": notice_of(scheduled(title="Career planning")),
-    "rescheduled.client.by-client": notice_of(rescheduled(by="client")),
-    "rescheduled.coach.by-support": notice_of(rescheduled(by="support"), "coach"),
-    # R6: too late, and nothing more than that.
-    "canceled.client.late": notice_of(canceled(LATE, rule="late")),
-    "canceled.coach.late": notice_of(canceled(LATE, rule="late"), "coach"),
-    # R7: too late, and yet refunded by whoever canceled.
-    "canceled.client.late-chosen-by-coach": notice_of(canceled(LATE, rule="late_chosen", by="coach")),
-    "canceled.coach.late-chosen-by-coach": notice_of(canceled(LATE, rule="late_chosen", by="coach"), "coach"),
-    "canceled.client.late-chosen-by-support": notice_of(canceled(LATE, rule="late_chosen", by="support")),
-    "canceled.client.unconfirmed": notice_of(canceled(**UNCONFIRMED)),
-    "canceled.client.free": notice_of(canceled(of_session=FREE)),
-    "declined.client.unknown-account": notice_of(declined(why="unknown_account")),
-    "declined.client.too-late": notice_of(declined(why="too_late")),
-    "declined.client.too-late-free": notice_of(declined(why="too_late", session=session(**FREE))),
-    "refunded.client.one-credit": notice_of(refunded(credits=1, balance=1_001)),
-    "refunded.client.exception-by-coach": notice_of(refunded(cause="exception", approved_by="coach")),
-    "refunded.client.chosen-by-support": notice_of(refunded(cause="chosen", approved_by="support")),
-    "refunded.client.declined": notice_of(refunded(cause="declined")),
-}
-EVERY_NOTICE = EVERYDAY | SPECIAL
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("name", EVERY_NOTICE)
+@pytest.mark.parametrize("name", SAMPLES)
 def test_every_email_says_word_for_word(name: str, language: str) -> None:
-    rendered = RENDERER.render(in_language(EVERY_NOTICE[name], language))
+    rendered = RENDERER.render(in_language(SAMPLES[name], language))
     assert_golden(f"{name}.{language}.txt", f"Subject: {rendered.subject}\n\n{rendered.text}")
     if name in EVERYDAY:
         assert_golden(f"{name}.{language}.html", rendered.html)
@@ -97,7 +46,7 @@ def assert_golden(file_name: str, now: str) -> None:
 
 
 def test_no_golden_file_is_left_over() -> None:
-    texts = {f"{name}.{language}.txt" for name in EVERY_NOTICE for language in LANGUAGES}
+    texts = {f"{name}.{language}.txt" for name in SAMPLES for language in LANGUAGES}
     pages = {f"{name}.{language}.html" for name in EVERYDAY for language in LANGUAGES}
     assert {path.name for path in GOLDEN.iterdir()} == texts | pages
 
@@ -105,9 +54,9 @@ def test_no_golden_file_is_left_over() -> None:
 # What must be true of every email ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", EVERY_NOTICE)
+@pytest.mark.parametrize("name", SAMPLES)
 def test_the_first_line_says_what_happened_and_html_says_what_text_says(name: str) -> None:
-    rendered = RENDERER.render(EVERY_NOTICE[name])
+    rendered = RENDERER.render(SAMPLES[name])
     page = words_of(rendered.html)
     first, *others = (line for line in rendered.text.splitlines() if line)
     assert page.startswith(first), "the inbox's preview line"
@@ -117,9 +66,9 @@ def test_the_first_line_says_what_happened_and_html_says_what_text_says(name: st
         assert " ".join(said.split()).replace(SUPPORT.address + ".", SUPPORT.address) in page
 
 
-@pytest.mark.parametrize("name", EVERY_NOTICE)
+@pytest.mark.parametrize("name", SAMPLES)
 def test_no_email_promises_credits_that_the_ledger_has_not_moved(name: str) -> None:
-    rendered = RENDERER.render(EVERY_NOTICE[name])
+    rendered = RENDERER.render(SAMPLES[name])
     says_they_are_back = "back in your account;" in rendered.text
     assert says_they_are_back == name.startswith("refunded")
 
@@ -140,7 +89,7 @@ def test_no_email_promises_credits_that_the_ledger_has_not_moved(name: str) -> N
     ],
 )
 def test_the_next_step_is_one_link(name: str, links: str) -> None:
-    notice = EVERY_NOTICE[name]
+    notice = SAMPLES[name]
     link = "https://coaching.example.org/" + links.format(coach=notice.coach_id, session=notice.session_id)
     rendered = RENDERER.render(notice)
     assert rendered.text.count("https://") == 1
@@ -148,16 +97,32 @@ def test_the_next_step_is_one_link(name: str, links: str) -> None:
     assert f'href="{link.replace("&", "&amp;")}"' in rendered.html
 
 
+@pytest.mark.parametrize(
+    ("title", "said"),
+    [
+        (None, "coaching with Ben Ortiz"),
+        ("Career planning", "Career planning with Ben Ortiz"),
+        ("x" * 60, f"{'x' * 60} with Ben Ortiz"),
+        # The time stands at the end, and an inbox shows no more than the beginning.
+        ("x" * 61, f"{'x' * 59}… with Ben Ortiz"),
+        (f"{'x' * 58}  {'y' * 60}", f"{'x' * 58}… with Ben Ortiz"),
+    ],
+)
+def test_a_subject_says_what_session_and_when(title: str | None, said: str) -> None:
+    subject = RENDERER.render(notice_of(scheduled(title=title))).subject
+    assert subject == f"Scheduled: {said}, Tue 25 Nov, 11:00 CET"
+
+
 def test_the_base_of_links_may_end_in_a_slash() -> None:
     renderer = Renderer(link_base_url="https://x.example/app/", support=SUPPORT.address)
-    assert f"https://x.example/app/sessions/{EVERYDAY['canceled.coach'].session_id}" in (
-        renderer.render(EVERYDAY["canceled.coach"]).text
+    assert f"https://x.example/app/sessions/{SAMPLES['canceled.coach'].session_id}" in (
+        renderer.render(SAMPLES["canceled.coach"]).text
     )
 
 
 def test_a_setting_hides_the_balance() -> None:
     discreet = Renderer(link_base_url="https://x.example", support=SUPPORT.address, shows_balance=False)
-    rendered = discreet.render(EVERYDAY["refunded.client"])
+    rendered = discreet.render(SAMPLES["refunded.client"])
     assert rendered.text.startswith("3 credits are back in your account.\n")
     assert "balance" not in words_of(rendered.html)
 
@@ -184,8 +149,9 @@ HOSTILE = {
     "half\ud800 a\udc00 pair": "half a pair",
     "\u202egnp.exe\u202c \u2066isolated\u2069": "gnp.exe isolated",
     "\u05e9\u05dc\u05d5\u05dd, Ana": "\u2068\u05e9\u05dc\u05d5\u05dd, Ana\u2069",  # Hebrew, isolated
-    "\N{GRINNING FACE}" * 100: "\N{GRINNING FACE}" * 100,
-    "W" * 100: "W" * 100,
+    "\u200fAna\u200e": "\u2068\u200fAna\u200e\u2069",  # marks of direction, isolated as well
+    "\N{GRINNING FACE}" * 500: "\N{GRINNING FACE}" * 500,
+    "W" * 500: "W" * 500,
 }
 
 
@@ -196,14 +162,16 @@ def test_hostile_text_is_shown_as_text(written: str, shown: str) -> None:
     assert f"{shown} canceled your coaching session. {shown} with {shown}" in words_of(hostile.html)
     assert hostile.text.startswith(f"{shown} canceled your coaching session.\n\n{shown} with {shown}\n")
     assert f"Reason for canceling:\n> {shown}\n\n" in hostile.text
-    assert hostile.subject == f"Canceled: coaching with {shown}, Tue 25 Nov, 11:00 CET"
+    title = shown if len(shown) <= 60 else f"{shown[:59]}…"
+    assert hostile.subject == f"Canceled: {title} with {shown}, Tue 25 Nov, 11:00 CET"
     assert hostile.summary == f"{shown} with {shown}"
 
 
 @pytest.mark.parametrize("line_break", ["\n", "\r", "\r\n", "\x0b", "\x0c", "\x85", "\u2028", "\u2029"])
 def test_no_line_break_gets_into_a_line(line_break: str) -> None:
     rendered = render_with(f"Ana{line_break}Bcc: everybody@example.com")
-    assert rendered.subject == "Canceled: coaching with Ana Bcc: everybody@example.com, Tue 25 Nov, 11:00 CET"
+    shown = "Ana Bcc: everybody@example.com"
+    assert rendered.subject == f"Canceled: {shown} with {shown}, Tue 25 Nov, 11:00 CET"
     assert len(rendered.summary.splitlines()) == 1
     assert "> Ana\n> Bcc: everybody@example.com\n" in rendered.text
 
