@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test test-long bench bench-quick mutants lint pins
+.PHONY: help install demo up test test-long bench bench-quick mutants emails lint pins
 
 PYTHONS = python3.13 python3.12 python3.11 python3
 usable = import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
@@ -38,6 +38,9 @@ bench-quick: $(stamp)  ## The smaller half of it in under three minutes, to see 
 
 mutants: $(stamp)  ## Each rule made wrong, one line at a time: the tests must notice
 	@.venv/bin/python -m tests.mutants
+
+emails: $(stamp)  ## Every email in one page: kinds, readers, languages, light, dark and as text
+	@.venv/bin/python -m services.notifier preview
 
 lint: $(stamp)  ## Style, types, and who may import whom
 	.venv/bin/ruff check

@@ -1,9 +1,9 @@
-"""`python -m services.<name> run | migrate`: the same front door for every service."""
+"""`python -m services.<name> run | migrate`: the same front door for every service, and what one of them adds."""
 
 import asyncio
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -23,18 +23,26 @@ T = TypeVar("T", bound=ServiceSettings)
 
 @dataclass(frozen=True)
 class Service(Generic[T]):
-    """A service as its entry point sees it. `make_worker` wires everything and starts nothing."""
+    """A service as its entry point sees it. `make_worker` wires everything and starts nothing.
+
+    `tools` are commands of its own, which need no settings: each is given what was typed after its name, and returns
+    the exit code.
+    """
 
     name: str
     settings: type[T]
     migrations: Path
     make_worker: Callable[[T], Worker[Any]]
+    tools: Mapping[str, Callable[[Sequence[str]], int]] = field(default_factory=dict)
 
 
 def main(service: Service[Any], arguments: list[str]) -> int:
     """Returns the exit code: 0 done, 2 bad usage or settings; a worker that fails ends with a code of its own."""
+    if arguments and arguments[0] in service.tools:
+        return service.tools[arguments[0]](arguments[1:])
     if arguments not in (["run"], ["migrate"]):
-        sys.stderr.write(f"usage: python -m services.{service.name} run | migrate\n")
+        commands = " | ".join(("run", "migrate", *service.tools))
+        sys.stderr.write(f"usage: python -m services.{service.name} {commands}\n")
         return ExitCode.BAD_SETTINGS
     try:
         settings = read_settings(service.settings)

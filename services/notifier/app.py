@@ -18,6 +18,7 @@ from services.notifier.composing import Composer
 from services.notifier.deliver import Deliverer, Pace
 from services.notifier.handler import NotifierHandler
 from services.notifier.mailer import Mailer
+from services.notifier.preview import preview
 from services.notifier.rendering import Renderer
 from services.notifier.sending import Connections
 from services.notifier.settings import Settings
@@ -74,4 +75,4 @@ def make_composer(settings: Settings) -> Composer:
     )
 
 
-SERVICE = Service("notifier", Settings, MIGRATIONS, make_worker)
+SERVICE = Service("notifier", Settings, MIGRATIONS, make_worker, tools={"preview": preview})
