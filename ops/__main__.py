@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError, MissingArgumentError
 
-from ops.cli import account, audit, dead_letters, lag, send, session, topics
+from ops.cli import account, audit, dead_letters, emails, lag, send, session, topics
 from ops.cli.terminal import complain, help_console, plain
 from ops.client import quieten
 from ops.errors import Exit, OpsError
@@ -53,6 +53,7 @@ def _app() -> App:
     app.command(audit.app)
     app.command(lag.app)
     app.command(dead_letters.app)
+    app.command(emails.app)
     return app
 
 

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from ops.account_view import Account, Entry, Sum
-from ops.snapshot import Connection, explained, open_snapshot
+from ops.databases import Connection, explained, open_snapshot
 
 _AT_ONCE = 500
 

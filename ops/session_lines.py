@@ -101,7 +101,8 @@ def _said(message: Message) -> str:
         case CreditsRefunded():
             return f"{detail_of(message)}  {message.cause}"
         case EmailSent() | EmailFailed():
-            return f"{message.kind.replace('_', ' ')}, {detail_of(message).removesuffix(', of the refund')}"
+            told = f"{message.kind.replace('_', ' ')}, {detail_of(message).removesuffix(', of the refund')}"
+            return f"{told}  email {message.email_id}"
         case _:
             return detail_of(message)
 

@@ -10,7 +10,7 @@ from ops.audit.database_reader import DatabaseReader
 from ops.audit.extent import Extent, Partition, Span
 from ops.audit.log_reader import LogReader
 from ops.audit.look import Look, Progress, Report
-from ops.snapshot import open_snapshot
+from ops.databases import open_snapshot
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from contracts.topics import Group
 from messaging.answers import from_text
 from messaging.records import Place
 from ops.audit.rows import AccountRow, ChargeRow, EmailRow, Hold, SessionRow, TransferRow, Unannounced
-from ops.snapshot import Connection, explained
+from ops.databases import Connection, explained
 
 _AT_ONCE: Final = 2000
 

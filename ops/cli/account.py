@@ -10,7 +10,7 @@ from cyclopts import App, Parameter
 from contracts.fields import format_instant
 from ops import account_lines
 from ops.account_view import NOTHING, Account, Entry, Line, Sum, add, adds_up
-from ops.cli.options import LOOKING_BY_DEFAULT, CreditsDatabase, Flag, Looking, credits_database
+from ops.cli.options import LOOKING_BY_DEFAULT, CreditsDatabase, Flag, Looking, database_of
 from ops.cli.terminal import complain, say, say_facts, say_json, waiting
 from ops.errors import Exit
 from ops.ledger_view import Ledger, open_ledger
@@ -46,7 +46,7 @@ async def account(
     credits_database_url: CreditsDatabase = None,
     looking: Looking = LOOKING_BY_DEFAULT,
 ) -> int:
-    account_id, url = read_id(account), credits_database(credits_database_url)
+    account_id, url = read_id(account), database_of("credits", credits_database_url)
     voice = _ForPrograms() if looking.json else _ForPeople()
     async with AsyncExitStack() as stack:
         with nullcontext() if looking.json else waiting("the ledger"):

@@ -125,11 +125,11 @@ def servers(given: str | None) -> str:
     return given.replace(" ", "")
 
 
-def credits_database(given: str | None) -> str:
+def database_of(service: topics.Group, given: str | None) -> str:
     """Raises BadUsage when it is missing, or is no address."""
     if not given:
         raise BadUsage(
-            "no database is named; set CREDITS_DATABASE_URL or give --credits-database-url, as "
+            f"no database is named; set {service.upper()}_DATABASE_URL or give --{service}-database-url, as "
             "postgresql://user:password@host:port/database"
         )
     return database(given)

@@ -87,8 +87,9 @@ def _announcement(email: Decided) -> tuple[Outgoing, ...]:
     message = _sent(email) if email.status == "sent" else _failed(email)
     cause = Cause(NOTIFIER_EVENTS.name, email.event_id, email.correlation_id, email.traceparent, email.decided_at)
     answer = Answer(NOTIFIER_EVENTS.name, email.session_id, wire_name(message), encode(message))
-    # One fact causes several emails: the email's own id tells their news apart.
-    return compose(GROUP, cause, (answer,), discriminator=email.email_id)
+    # One fact causes several emails, and an operator may have one sent again: their news are told apart.
+    again = f"/{email.times_resent}" if email.times_resent else ""
+    return compose(GROUP, cause, (answer,), discriminator=f"{email.email_id}{again}")
 
 
 def _sent(email: Decided) -> says.EmailSent:

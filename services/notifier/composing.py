@@ -10,7 +10,7 @@ from services.notifier.mailbox import Mailbox, mailbox
 from services.notifier.message import message, message_id
 from services.notifier.notices import from_json, to_json
 from services.notifier.rendering import Renderer
-from services.notifier.samples import sample_notices
+from services.notifier.samples import everyday_notices
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Composer:
         self._support = support
         self._now = now
 
-    def compose(self, email_id: str, notice_json: str) -> Composed:
+    def compose(self, email_id: str, notice_json: str, *, times_resent: int = 0) -> Composed:
         """Raises UnsendableAddressError for an address that cannot stand in a header.
 
         Whatever else it raises is about this notice alone: one that today's code cannot read or put into words.
@@ -41,21 +41,22 @@ class Composer:
         calendar_part = invitation(
             notice, organizer=self._sender, attendee=recipient, summary=rendered.summary, link=rendered.link
         )
+        own_id = message_id(email_id, self._sender, times_resent=times_resent)
         content = message(
             rendered,
             calendar_part,
-            email_id=email_id,
+            message_id=own_id,
             sender=self._sender,
             reply_to=self._support,
             recipient=recipient,
             now=self._now(),
         )
-        return Composed(self._sender.address, recipient.address, message_id(email_id, self._sender), content)
+        return Composed(self._sender.address, recipient.address, own_id, content)
 
     def warm_up(self) -> None:
         """Compiles what the first emails would have to wait for: about 0.2 s. Safe in a thread of its own.
 
         Raises what makes a whole kind of email impossible: better now than once for each of them.
         """
-        for notice in sample_notices():
+        for notice in everyday_notices():
             self.compose(notice.event_id, json.dumps(to_json(notice)))

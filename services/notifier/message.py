@@ -53,16 +53,20 @@ _HEADERS = {
 }
 
 
-def message_id(email_id: str, sender: Mailbox) -> str:
-    """The same for every attempt to send this email."""
-    return f"<{email_id}@{sender.domain}>"
+def message_id(email_id: str, sender: Mailbox, *, times_resent: int = 0) -> str:
+    """The same for every attempt to send this email, until an operator has it sent again.
+
+    That one is to arrive also where the first did, and mail programs show only one of the same Message-ID.
+    """
+    again = f".{times_resent}" if times_resent else ""
+    return f"<{email_id}{again}@{sender.domain}>"
 
 
 def message(
     rendered: Rendered,
     invitation: Invitation | None,
     *,
-    email_id: str,
+    message_id: str,
     sender: Mailbox,
     reply_to: Mailbox,
     recipient: Mailbox,
@@ -81,7 +85,7 @@ def message(
         b"reply_to": reply_to.header().encode(),
         b"subject": encoded(rendered.subject, "Subject").encode(),
         b"date": format_datetime(now).encode(),
-        b"message_id": message_id(email_id, sender).encode(),
+        b"message_id": message_id.encode(),
         # Nobody can write a boundary into a name or a reason that is drawn when the email is built.
         b"boundary": secrets.token_hex(16).encode(),
         b"text": text.payload,

@@ -112,7 +112,7 @@ class Connections:
 
     async def _attempt(self, claimed: Claimed, mailer: Mailer) -> Result:
         try:
-            composed = self._composer.compose(claimed.email_id, claimed.content)
+            composed = self._composer.compose(claimed.email_id, claimed.content, times_resent=claimed.times_resent)
         except Exception as error:  # noqa: BLE001 - one email's own failure: it alone fails, and says so (R35)
             return _cannot_be_written(claimed, error)
         outcome = await mailer.send(sender=composed.sender, recipient=composed.recipient, message=composed.content)

@@ -14,13 +14,13 @@ from services.notifier.mailbox import Mailbox, UnsendableAddressError, mailbox, 
 from services.notifier.message import message, message_id
 from services.notifier.notices import Notice, email_id
 from services.notifier.rendering import Rendered
+from services.notifier.samples import in_language
 from tests.notifier.story import (
     EVENT_ID,
     RENDERER,
     SENDER,
     SUPPORT,
     canceled,
-    in_language,
     notice_of,
     refunded,
 )
@@ -41,7 +41,15 @@ def wire(
     shown = rendered or RENDERER.render(notice)
     to = recipient or mailbox(notice.recipient.name, notice.recipient.email)
     invite = invitation(notice, organizer=sender, attendee=to, summary=shown.summary, link=shown.link)
-    return message(shown, invite, email_id=EMAIL_ID, sender=sender, reply_to=SUPPORT, recipient=to, now=now)
+    return message(
+        shown,
+        invite,
+        message_id=message_id(EMAIL_ID, sender),
+        sender=sender,
+        reply_to=SUPPORT,
+        recipient=to,
+        now=now,
+    )
 
 
 def parsed(raw: bytes) -> EmailMessage:
@@ -135,6 +143,12 @@ def test_every_attempt_has_the_same_message_id_and_its_own_date() -> None:
     assert first["Message-ID"] == second["Message-ID"] == message_id(EMAIL_ID, SENDER)
     assert first["Date"].datetime == NOW
     assert second["Date"].datetime == NOW + timedelta(hours=3)
+
+
+def test_an_email_that_an_operator_has_sent_again_is_another_one_to_mail_programs() -> None:
+    first, again, once_more = (message_id(EMAIL_ID, SENDER, times_resent=times) for times in range(3))
+    assert first == f"<{EMAIL_ID}@example.org>"
+    assert (again, once_more) == (f"<{EMAIL_ID}.1@example.org>", f"<{EMAIL_ID}.2@example.org>")
 
 
 def test_a_date_keeps_its_offset() -> None:

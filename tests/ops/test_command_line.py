@@ -49,6 +49,9 @@ COMMANDS = [
     "dead-letters show",
     "dead-letters replay",
     "dead-letters skip",
+    "emails",
+    "emails preview",
+    "emails resend",
 ]
 SCHEDULE = ["send", "schedule", "--account", ACCOUNT, "--client", "Ana", "--coach", "Ben", "--credits", "3"]
 CANCEL = ["send", "cancel", SESSION, "--by", "client:Ana"]
@@ -127,6 +130,9 @@ async def test_every_example_is_one_that_works(run: Run) -> None:
         ),
         (["dead-letters", "skip", "booking.commands", "3", "-1"], "Invalid value"),
         (["dead-letters", "skip", "booking.commands", "3", "0"], "no Kafka is named"),
+        (["emails", "resend"], "EMAIL is missing; see: coaching emails resend --help"),
+        (["emails", "resend", "Ana"], "'Ana' is no id"),
+        (["emails", "resend", SESSION], "no database is named; set NOTIFIER_DATABASE_URL or give --notifier-database"),
         (["topics", "apply", "--partitions", "0"], "Invalid value"),
         (["topics", "apply", "--timeout", "0"], "Invalid value"),
     ],

@@ -48,8 +48,8 @@ def labels(out: str) -> dict[str, str]:
 
 
 def steps(out: str) -> list[str]:
-    """The history without its times and spans, and what is between columns."""
-    lines = [line[25:] for line in out.splitlines() if line.startswith("2")]
+    """The history without its times, spans and emails' ids, and what is between columns."""
+    lines = [re.sub(r"  email \S+$", "", line[25:]) for line in out.splitlines() if line.startswith("2")]
     return [re.sub(r"  +", " ", re.sub(r"(\d+ (d|h|min|s|ms) )+", "… ", line)) for line in lines]
 
 

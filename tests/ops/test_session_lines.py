@@ -7,7 +7,7 @@ from messaging.records import Place
 from ops.log_view import Unread
 from ops.session_lines import facts, history, remarks
 from ops.session_view import session_view
-from tests.contracts.samples import ACCOUNT_ID, ANA_ID, BEN_ID, OTHER_SESSION_ID, SESSION_ID
+from tests.contracts.samples import ACCOUNT_ID, ANA_ID, BEN_ID, EMAIL_ID, OTHER_SESSION_ID, SESSION_ID
 from tests.ops.said import canceled, charge_declined, declined, event, moved, not_mailed, refunded, scheduled
 from tests.ops.storied import REQUESTED_AT, START, Log, canceled_late, command, rejection
 
@@ -46,12 +46,12 @@ def test_a_history_reads_like_a_conversation() -> None:
         "2026-11-20 09:00:00.010  ← SessionRequested   Wed 25 Nov 2026, 10:00 UTC",
         "2026-11-20 09:00:00.020  ← CreditsCharged     -3  balance 12",
         "2026-11-20 09:00:00.030  ← SessionScheduled   Wed 25 Nov 2026, 10:00 UTC",
-        "2026-11-20 09:00:01.000  ← EmailSent          session scheduled, to the client",
-        "2026-11-20 09:00:02.000  ← EmailSent          session scheduled, to the coach",
+        f"2026-11-20 09:00:01.000  ← EmailSent          session scheduled, to the client  email {EMAIL_ID}",
+        f"2026-11-20 09:00:02.000  ← EmailSent          session scheduled, to the coach  email {EMAIL_ID}",
         "2026-11-24 10:00:00.001  → CancelSession      23 h 59 min before the start, by the client Ana: “A cold”",
         "2026-11-24 10:00:00.011  ← SessionCanceled    not refundable (rule late), 1 ms after the deadline",
-        "2026-11-24 10:00:01.001  ← EmailSent          session canceled, to the client",
-        "2026-11-24 10:00:02.001  ← EmailSent          session canceled, to the coach",
+        f"2026-11-24 10:00:01.001  ← EmailSent          session canceled, to the client  email {EMAIL_ID}",
+        f"2026-11-24 10:00:02.001  ← EmailSent          session canceled, to the coach  email {EMAIL_ID}",
     ]
 
 
@@ -67,7 +67,11 @@ def test_a_history_reads_like_a_conversation() -> None:
         (refunded("exception"), "+3  balance 15  exception", False),
         (declined(), "insufficient credits", True),
         (charge_declined(), "insufficient credits, 3 asked, balance 2", True),
-        (not_mailed("credits_refunded", "client"), "credits refunded, to the client: 550 no such user", True),
+        (
+            not_mailed("credits_refunded", "client"),
+            f"credits refunded, to the client: 550 no such user  email {EMAIL_ID}",
+            True,
+        ),
         (rejection("not_allowed", "CancelSession"), "not_allowed: It is not to be.", True),
     ],
 )

@@ -1,4 +1,4 @@
-"""One look into a service's database, as of one moment. Nothing is written: the server is told to refuse it."""
+"""How the operator's command line comes into a service's database, and what it says when it does not."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -12,6 +12,9 @@ from ops.errors import BadUsage, DatabaseAway
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
+READ_ONLY: Final = {"default_transaction_read_only": "on"}
+"""The server is told to refuse what would write."""
+
 _CLOSE_SECONDS = 2
 _HOLDS: Final[Mapping[Group, str]] = {"booking": "sessions", "credits": "ledger", "notifier": "emails"}
 _REFUSALS = (
@@ -21,6 +24,7 @@ _REFUSALS = (
     asyncpg.InsufficientPrivilegeError,
     asyncpg.ClientConfigurationError,
 )
+_MISSING = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.UndefinedFunctionError)
 _SILENCES = (
     OSError,
     TimeoutError,
@@ -32,32 +36,35 @@ _SILENCES = (
 
 
 @asynccontextmanager
-async def open_snapshot(url: str, service: Group, *, timeout_seconds: float) -> AsyncIterator[Connection]:
-    """Whatever is read there until the end is as of its beginning. `timeout_seconds`: how long to wait for each answer.
-
-    Raises what `explained` raises.
-    """
+async def connected(
+    url: str, service: Group, *, timeout_seconds: float, settings: Mapping[str, str] = READ_ONLY
+) -> AsyncIterator[Connection]:
+    """`timeout_seconds` is how long each answer is waited for. Raises what `explained` raises."""
     with explained(url, service):
         connection = await asyncpg.connect(
             url,
             timeout=timeout_seconds,
             command_timeout=timeout_seconds,
-            server_settings={
-                "application_name": "coaching",
-                "default_transaction_read_only": "on",
-                "timezone": "UTC",
-            },
+            server_settings={"application_name": "coaching", "timezone": "UTC", **settings},
         )
     try:
+        yield connection
+    finally:
+        # Who was answered need not hear that the connection could not be closed.
+        with suppress(*_SILENCES):
+            await connection.close(timeout=_CLOSE_SECONDS)
+
+
+@asynccontextmanager
+async def open_snapshot(url: str, service: Group, *, timeout_seconds: float) -> AsyncIterator[Connection]:
+    """As `connected`; whatever is read there until the end is as of its beginning."""
+    async with connected(url, service, timeout_seconds=timeout_seconds) as connection:
         with explained(url, service):
+            # Nothing is written, so with the connection its transaction may end.
             await connection.transaction(isolation="repeatable_read").start()
             # The moment is that of the first question.
             await connection.execute("SELECT")
         yield connection
-    finally:
-        # Nothing was written, so with the connection its transaction may end; who was answered need not hear of it.
-        with suppress(*_SILENCES):
-            await connection.close(timeout=_CLOSE_SECONDS)
 
 
 @contextmanager
@@ -72,7 +79,7 @@ def explained(url: str, service: Group) -> Iterator[None]:
     except _REFUSALS as error:
         variable = f"{service.upper()}_DATABASE_URL"
         raise BadUsage(f"{where} lets nobody in so ({error}); mend {variable}") from error
-    except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError) as error:
+    except _MISSING as error:
         raise BadUsage(
             f"{where} has no {_HOLDS[service]} ({error}); name {service}'s own, brought up to date with: "
             f"python -m services.{service} migrate"
