@@ -5,7 +5,7 @@ PYTHONS = python3.13 python3.12 python3.11 python3
 usable = import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 stamp = .venv/.installed
 # Compiled at once, since the environment may forbid Python to do so later; but for what no service needs.
-unhurried = /(mypy|mypyc|hypothesis|pip|setuptools|pkg_resources|grimp|importlinter|docker|testcontainers|pygments)/
+unhurried = /(mypy|mypyc|hypothesis|pip|setuptools|pkg_resources|grimp|importlinter|docker|testcontainers|playwright|pygments)/
 images = booking credits notifier ops
 pip = .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile
 compile = build/pins/bin/uv pip compile pyproject.toml --quiet --no-config --universal --python-version 3.11 \

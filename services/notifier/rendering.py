@@ -90,7 +90,7 @@ class Renderer:
             summary=values["summary"],
             link=values["session_link"],
             text=skeleton.text.render(values, **{name: _in_text(name, lines) for name, lines in blocks.items()}),
-            html=skeleton.html.render(values, **{name: _with_breaks(lines) for name, lines in blocks.items()}),
+            html=skeleton.html.render(values, **{name: _in_html(name, lines) for name, lines in blocks.items()}),
         )
 
     def _links(self, notice: Notice) -> dict[str, str]:
@@ -226,8 +226,9 @@ def _in_text(name: str, lines: Sequence[str]) -> str:
     return "\n".join(f"> {line}" for line in lines) if name == "reason" else " ".join(lines)
 
 
-def _with_breaks(lines: Sequence[str]) -> Markup:
-    return Markup("<br>\n").join(lines)
+def _in_html(name: str, lines: Sequence[str]) -> Markup:
+    """Each on its line; where one ends, a time needs no comma."""
+    return Markup("<br>\n").join(lines if name == "reason" else [line.removesuffix(",") for line in lines])
 
 
 # Skeletons --------------------------------------------------------------------------------------------------------
