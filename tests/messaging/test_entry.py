@@ -40,7 +40,6 @@ def test_bad_usage_is_told_what_is_possible(arguments: list[str], capsys: pytest
     assert (said.out, said.err) == ("", "usage: python -m services.toy run | migrate\n")
 
 
-<<<<<<< HEAD
 async def test_a_worker_that_cannot_start_ends_with_a_sentence_and_a_code_of_its_own(url: str) -> None:
     code, out, error = await run(
         "run",
@@ -52,14 +51,14 @@ async def test_a_worker_that_cannot_start_ends_with_a_sentence_and_a_code_of_its
     assert (code, out) == (ExitCode.UNKNOWN_FAILURE, "")
     assert "RuntimeError: aiokafka runs without its C extensions; install its wheel, not its source" in error
     assert "Traceback" not in error
-=======
+
+
 def test_what_a_service_adds_needs_no_settings_and_is_named_beside_the_rest(capsys: pytest.CaptureFixture[str]) -> None:
     service = replace(SERVICE, tools={"count": len})
     assert main(service, ["count", "a", "b"]) == 2
     assert capsys.readouterr().err == ""
     assert main(service, []) == 2
     assert capsys.readouterr().err == "usage: python -m services.toy run | migrate | count\n"
->>>>>>> 36d722f (make emails: every email in one page, light, dark and as text)
 
 
 async def test_a_health_port_that_is_taken_ends_it_with_a_sentence(url: str) -> None:
