@@ -13,7 +13,7 @@ from typing import Final, Literal
 from ops.databases import Connection, connected, explained
 
 Verdict = Literal["resendable", "resent", "on_its_way", "unannounced", "never_sent", "forgotten", "overtaken"]
-Status = Literal["waiting", "sending", "unknown", "sent", "failed", "stale", "overtaken"]
+Status = Literal["waiting", "sending", "unknown", "sent", "failed", "stale"]
 
 _ASK: Final = """
     SELECT kind, reader, session_id::text, address, status, attempts, answer, decided_at, not_before, times_resent,

@@ -18,10 +18,10 @@ from messaging.records import Outgoing
 from services.credits.books import CHARGES
 from services.notifier.calendar import invitation
 from services.notifier.mailbox import mailbox, parse_mailbox
-from services.notifier.message import message
+from services.notifier.message import message, message_id
 from services.notifier.notices import Notice, to_json
 from services.notifier.rendering import Renderer
-from services.notifier.samples import sample_notices
+from services.notifier.samples import everyday_notices
 
 Answer = tuple[bytes | None, list[tuple[str, bytes | None]]]
 """Value and headers."""
@@ -56,7 +56,7 @@ def prebuilt_email() -> tuple[str, str, bytes]:
     content = message(
         rendered,
         calendar,
-        email_id=str(new_id()),
+        message_id=message_id(str(new_id()), sender),
         sender=sender,
         reply_to=sender,
         recipient=recipient,
@@ -67,7 +67,7 @@ def prebuilt_email() -> tuple[str, str, bytes]:
 
 @cache
 def _notice() -> Notice:
-    return next(notice for notice in sample_notices() if notice.kind == "session_canceled")
+    return next(notice for notice in everyday_notices() if notice.kind == "session_canceled")
 
 
 @cache

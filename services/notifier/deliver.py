@@ -125,7 +125,7 @@ class Deliverer:
             await self._hand_out(turn.claimed, tasks, start_by=start_by, despite_problem=had_problem)
             if self._server.problem is not None:
                 await _wait(self._stopping, self._server.ask_again_seconds)
-            elif turn.claimed or turn.passed:
+            elif turn.claimed or turn.put_off:
                 pauses = _pauses_seconds()
             else:
                 await _wait(self._news, next(pauses))

@@ -47,10 +47,10 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What came of a look at the queue. `passed`: how many emails were told to come again later, or never to go."""
+    """What came of a look at the queue. `put_off`: how many emails were told to come again later."""
 
     claimed: Sequence[Claimed]
-    passed: int
+    put_off: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,19 +117,23 @@ _TAKE_TURN = text("""
 # Each email that is due is claimed, or told when to come again (whatever can only wait must not be looked at over and
 # over, nor keep others from being seen), or left where it is because what it waits for stands before it in the queue.
 #
-# That a session stands, or when it is, is no news any more once its reader was told that it has moved or is off: only a
-# fact that was read late comes so late, such as a dead letter that was replayed.
-#
 # It waits for an earlier email of its session and reader until that one comes again itself, and for one that somebody
 # is sending, or for a fact that is still to be read, for another quarter of the time that this has taken so far.
 _CLAIM = text(f"""
     WITH due AS MATERIALIZED (
-        SELECT email_id, session_id, reader, session_version, rank, kind, awaited_kind, address, not_before, created_at
+        SELECT email_id, session_id, reader, session_version, rank, awaited_kind, address, not_before, created_at
         FROM emails WHERE status IN ('waiting', 'unknown') AND not_before <= now()
         ORDER BY not_before, session_version, rank LIMIT {_LOOK_AT_ONCE}
     ), judged AS MATERIALIZED (
-        SELECT due.*, others.is_overtaken, greatest(
-            others.blocked_until,
+        SELECT *, greatest(
+            (
+                SELECT max(CASE WHEN status = 'sending' AND claimed_at < now() - interval '1 second'
+                                THEN now() + (now() - claimed_at) / 4 ELSE not_before END)
+                FROM emails AS earlier
+                WHERE session_id = due.session_id AND reader = due.reader
+                  AND status IN ('waiting', 'sending', 'unknown')
+                  AND (session_version, rank) < (due.session_version, due.rank)
+            ),
             CASE WHEN awaited_kind IS NOT NULL AND created_at > now() - interval '{_LONGEST_WAIT_FOR_AWAITED}'
                   AND NOT EXISTS (
                       SELECT FROM emails AS awaited
@@ -137,29 +141,15 @@ _CLAIM = text(f"""
                   )
                  THEN now() + (now() - created_at) / 4 END
         ) AS blocked_until
-        FROM due CROSS JOIN LATERAL (
-            SELECT
-                max(CASE WHEN status = 'sending' AND claimed_at < now() - interval '1 second'
-                         THEN now() + (now() - claimed_at) / 4 ELSE not_before END)
-                FILTER (
-                    WHERE status IN ('waiting', 'sending', 'unknown')
-                      AND (session_version, rank) < (due.session_version, due.rank)
-                ) AS blocked_until,
-                coalesce(bool_or(
-                    due.kind IN ('session_scheduled', 'session_rescheduled')
-                    AND kind IN ('session_rescheduled', 'session_canceled')
-                    AND session_version > due.session_version AND status <> 'waiting'
-                ), false) AS is_overtaken
-            FROM emails AS other WHERE session_id = due.session_id AND reader = due.reader
-        ) AS others
+        FROM due
     ), paced AS MATERIALIZED (
         SELECT *, row_number() OVER (PARTITION BY address ORDER BY not_before, session_version, rank) + (
             SELECT count(*) FROM emails AS recent
             WHERE address = judged.address AND claimed_at > now() - interval '1 minute'
         ) AS place_this_minute
-        FROM judged WHERE blocked_until IS NULL AND NOT is_overtaken
+        FROM judged WHERE blocked_until IS NULL
     ), later AS (
-        SELECT email_id, blocked_until AS not_before FROM judged WHERE blocked_until > not_before AND NOT is_overtaken
+        SELECT email_id, blocked_until AS not_before FROM judged WHERE blocked_until > not_before
         UNION ALL
         -- the first beyond the pace goes a minute after the first of this minute went, and so on
         SELECT email_id, (place_this_minute - 1) / :per_minute * interval '1 minute' + coalesce((
@@ -171,10 +161,6 @@ _CLAIM = text(f"""
     ), put_off AS (
         UPDATE emails SET not_before = later.not_before FROM later WHERE emails.email_id = later.email_id
         RETURNING emails.email_id
-    ), overtaken AS (
-        UPDATE emails SET status = 'overtaken', decided_at = now(), address = NULL, content = NULL
-        FROM judged WHERE emails.email_id = judged.email_id AND is_overtaken
-        RETURNING emails.email_id
     ), claimed AS (
         UPDATE emails SET
             status = 'sending', claim = CAST(:claim AS uuid), claimed_at = now(),
@@ -185,9 +171,8 @@ _CLAIM = text(f"""
         ))
         RETURNING email_id::text, attempts, times_unknown, content::text, times_resent
     )
-    SELECT counted.passed, claimed.*
-    FROM (SELECT (SELECT count(*) FROM put_off) + (SELECT count(*) FROM overtaken) AS passed) AS counted
-    LEFT JOIN claimed ON true
+    SELECT counted.put_off, claimed.*
+    FROM (SELECT count(*) AS put_off FROM put_off) AS counted LEFT JOIN claimed ON true
 """)
 
 # Those whose lease ended with whoever held it: they may have been sent. One more attempt ever, then they have failed.
@@ -281,11 +266,11 @@ async def claim(
         _CLAIM,
         {"claim": token, "at_most": at_most, "lease": timedelta(seconds=lease_seconds), "per_minute": per_minute},
     )
-    passed, claimed = 0, []
-    for passed, found_id, *email in rows:  # noqa: B007 - the same in every row
+    put_off, claimed = 0, []
+    for put_off, found_id, *email in rows:  # noqa: B007 - the same in every row
         if found_id is not None:
             claimed.append(Claimed(found_id, token, *email))
-    return Turn(claimed, passed)
+    return Turn(claimed, put_off)
 
 
 async def end_leases(connection: AsyncConnection, *, unknown_wait_seconds: float) -> int:

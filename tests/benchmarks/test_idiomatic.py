@@ -29,7 +29,7 @@ from messaging.records import Outgoing
 from services.notifier.composing import Composer
 from services.notifier.notices import Notice, to_json
 from services.notifier.rendering import Renderer
-from services.notifier.samples import sample_notices
+from services.notifier.samples import everyday_notices
 
 ANSWERS = ("booking.events", "booking.replies", "credits.events", "credits.replies", "notifier.events")
 # When it happened, and ids that are drawn: both tell the story at times and under ids of their own.
@@ -157,7 +157,7 @@ async def test_the_idiomatic_services_give_the_answers_that_ours_give(stage: Sta
         assert refusal[1] == "booking.CommandRejected.v1"
 
 
-@pytest.mark.parametrize("notice", list(sample_notices()), ids=lambda notice: f"{notice.kind}-{notice.reader}")
+@pytest.mark.parametrize("notice", list(everyday_notices()), ids=lambda notice: f"{notice.kind}-{notice.reader}")
 def test_the_idiomatic_emails_say_what_ours_say(notice: Notice) -> None:
     email_id = str(uuid.uuid4())
     renderer = Renderer(link_base_url="http://127.0.0.1:8080", support=SUPPORT.address)

@@ -1,4 +1,4 @@
-"""An operator has one email sent again; an email that a later one overtook is not sent.
+"""An operator has one email sent again.
 
 `resend_email` is what the notifier offers to operators; `coaching emails resend` calls it and touches nothing else.
 
@@ -8,7 +8,7 @@ It gives one row, or none where there is no such email; `verdict` is
     resent         it waits to be sent again (asked with `really` true)
     on_its_way     it waits, is being sent, or it is not known whether it was sent: its own tries go on
     unannounced    what became of it is not announced yet: in a moment it will be
-    never_sent     its fact was too old when it was first read, or a later email overtook it
+    never_sent     its fact was too old when it was first read
     forgotten      address and content are not kept any more
     overtaken      `overtaken_by`, a later email to this reader, says that the session has moved or is off
 """
@@ -21,16 +21,6 @@ down_revision = "0001"
 STATEMENTS = (
     "ALTER TABLE emails ADD COLUMN times_resent integer NOT NULL DEFAULT 0",
     "COMMENT ON COLUMN emails.times_resent IS 'by operators; each time under a Message-ID of its own'",
-    "ALTER TABLE emails DROP CONSTRAINT emails_status_check",
-    """
-    ALTER TABLE emails ADD CONSTRAINT emails_status_check
-    CHECK (status IN ('waiting', 'sending', 'unknown', 'sent', 'failed', 'stale', 'overtaken'))
-    """,
-    """
-    COMMENT ON COLUMN emails.status IS
-    'stale: the fact was too old when first read (R34); overtaken: a later email told the reader what holds now; '
-    'neither is ever sent'
-    """,
     """
     CREATE FUNCTION resend_email(wanted uuid, really boolean) RETURNS TABLE (
         verdict text, kind text, reader text, session_id uuid, address text, status text, attempts integer,
@@ -54,7 +44,7 @@ STATEMENTS = (
         ORDER BY other.session_version DESC LIMIT 1;
         said := CASE
             WHEN email.status IN ('waiting', 'sending', 'unknown') THEN 'on_its_way'
-            WHEN email.status IN ('stale', 'overtaken') THEN 'never_sent'
+            WHEN email.status = 'stale' THEN 'never_sent'
             WHEN email.content IS NULL THEN 'forgotten'
             WHEN later IS NOT NULL THEN 'overtaken'
             WHEN NOT email.announced THEN 'unannounced'
