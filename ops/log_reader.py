@@ -154,10 +154,16 @@ class LogReader:
         with self._explained():
             return [read for read in await self._poll() if isinstance(read, Record)]
 
-    async def followed_to(self, partition: Partition) -> int:
+    async def up_to_now(self) -> list[Record]:
+        """What has come until this moment, all of it."""
+        followed = self._consumer.assignment()
+        ends = await self.ends(followed)
+        found: list[Record] = []
         with self._explained():
             async with asyncio.timeout(self._timeout_seconds):
-                return int(await self._consumer.position(TopicPartition(*partition)))
+                while any([await self._consumer.position(partition) < end for partition, end in ends.items()]):
+                    found += [read for read in await self._poll() if isinstance(read, Record)]
+        return found
 
     async def _poll(self) -> list[Read]:
         fetched = await self._consumer.getmany(timeout_ms=_POLL_MILLISECONDS)

@@ -10,18 +10,17 @@ from typing import Final, Self
 from contracts.catalog import CATALOG, InvalidMessage, decode
 from contracts.fields import Message
 from contracts.topics import Group, replay_topic
-from messaging import retry
 from messaging.dead_letters import MOST_IN_A_ROW
 from messaging.envelope import Envelope, UnreadableEnvelope, open_envelope
-from messaging.kafka.publisher import Publisher
 from messaging.records import Outgoing, Place, Record
 from ops import groups
 from ops.cluster import Cluster
-from ops.errors import BrokerAway, ClusterRefused
+from ops.errors import ClusterRefused
 from ops.letter_box import LetterBox
-from ops.letters import GROUP_OF, Case, Letter, Outcome, answers_of, read_letter, read_replay, topics_of
+from ops.letters import GROUP_OF, Case, Letter, Outcome, Replay, answers_of, read_letter, read_replay, topics_of
 from ops.log_reader import LogReader
 from ops.places import Partition, address
+from ops.publishing import publishing
 
 # More than 50 failures in a row stop a worker (delivery, rule 5). With these two, a replay alone comes to 49 at most.
 AT_ONCE: Final = MOST_IN_A_ROW // 2
@@ -52,10 +51,11 @@ class Replaying:
     def __init__(self, bootstrap_servers: str, of: Iterable[Group], box: LetterBox, *, timeout_seconds: float) -> None:
         """`timeout_seconds` is how long the next outcome is waited for, and each answer of the broker."""
         self._groups, self._box, self._timeout_seconds = tuple(of), box, timeout_seconds
-        self._replayed = [replay_topic(group).name for group in self._groups]
-        self._topics = list(self._replayed)
-        for group in self._groups:
-            self._topics += [*topics_of(group), *answers_of(group)]
+        self._topics = [
+            topic
+            for group in self._groups
+            for topic in (replay_topic(group).name, *topics_of(group), *answers_of(group))
+        ]
         self._reader = LogReader(bootstrap_servers, self._topics, timeout_seconds=timeout_seconds)
         self._cluster = Cluster(bootstrap_servers, timeout_seconds=timeout_seconds)
         self._bootstrap_servers = bootstrap_servers
@@ -64,12 +64,7 @@ class Replaying:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._reader)
             await stack.enter_async_context(self._cluster)
-            self._publisher = Publisher(self._bootstrap_servers, "coaching", check_standstill=lambda: None)
-            stack.push_async_callback(self._publisher.stop)
-            try:
-                await self._publisher.start()
-            except retry.BrokerAway as error:
-                raise BrokerAway(f"Kafka does not let us in ({error}); see that it runs, then try again") from error
+            self._publish = await stack.enter_async_context(publishing(self._bootstrap_servers))
             self._reader.follow_from(await self._reader.ends(self._reader.partitions(*self._topics)))
             self._stack = stack.pop_all()
         return self
@@ -101,14 +96,7 @@ class Replaying:
         return [group for group in self._groups if not await groups.members(self._cluster, group)]
 
     async def _send(self, cases: Sequence[Case]) -> None:
-        records = [await self._as_it_lies(case.letter) for case in cases]
-        try:
-            await self._publisher.publish(records)
-        except retry.BrokerAway as error:
-            raise BrokerAway(
-                f"Kafka has not acknowledged the letters and may have them or not ({error}); see that it runs, "
-                "then ask again: what arrived is not sent twice"
-            ) from error
+        await self._publish([await self._as_it_lies(case.letter) for case in cases])
 
     async def _as_it_lies(self, letter: Letter) -> Outgoing:
         record = await self._box.read(letter.place)
@@ -121,7 +109,7 @@ class Replaying:
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + self._timeout_seconds
         while pending and loop.time() < give_up_at:
-            await self._hear(pending)
+            _hear(await self._reader.more(), pending)
             ended = await self._ended(pending)
             pending = [one for one in pending if one not in ended]
             for one in ended:
@@ -141,26 +129,23 @@ class Replaying:
             committed |= await groups.committed(self._cluster, group)
         ended = [one for one, place in placed if committed.get((place.topic, place.partition), 0) > place.offset]
         if ended:
-            ends = await self._reader.ends(self._reader.partitions(*self._topics))
-            while any([await self._reader.followed_to(partition) < end for partition, end in ends.items()]):
-                await self._hear(pending)
+            _hear(await self._reader.up_to_now(), pending)
         return ended
 
-    async def _hear(self, pending: Sequence[_Pending]) -> None:
-        for record in await self._reader.more():
-            if record.place.topic in self._replayed:
-                _hear_replay(record, pending)
-            elif record.place.topic in GROUP_OF:
-                _hear_letter(read_letter(record), pending)
-            else:
-                _hear_answer(record, pending)
+
+def _hear(records: Iterable[Record], pending: Sequence[_Pending]) -> None:
+    for record in records:
+        if record.place.topic in GROUP_OF:
+            _hear_letter(read_letter(record), pending)
+        elif (replay := read_replay(record)) is not None:
+            _hear_replay(replay, pending)
+        else:
+            _hear_answer(record, pending)
 
 
-def _hear_replay(record: Record, pending: Sequence[_Pending]) -> None:
-    replay = read_replay(record)
+def _hear_replay(replay: Replay, pending: Sequence[_Pending]) -> None:
     for one in pending:
-        letter = one.case.letter
-        if replay is not None and replay.is_of(letter):
+        if replay.is_of(one.case.letter):
             one.place = replay.place
 
 

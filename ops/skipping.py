@@ -6,17 +6,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from contracts.topics import Group, replay_topic
-from messaging import retry
 from messaging.codec import Unreadable, original_place
 from messaging.dead_letters import dead_letter
-from messaging.kafka.publisher import Publisher
 from messaging.kafka.raw_batch import BrokenBatch, BrokenRecord, RawBatch, batches, lenient
 from messaging.records import Outgoing, Place, Record
 from ops import groups, raw_log
 from ops.cluster import Cluster
-from ops.errors import BrokerAway, ClusterRefused
+from ops.errors import ClusterRefused
 from ops.log_reader import LogReader
 from ops.places import address
+from ops.publishing import publishing
 
 ERROR_CLASS: Final = "Unparsed"
 
@@ -56,16 +55,8 @@ async def workers(cluster: Cluster, group: Group) -> int:
 
 async def carry_out(cluster: Cluster, bootstrap_servers: str, skip: Skip) -> bool:
     """First the letters, then the offset. False when a worker is there again: the letters are written, no more."""
-    publisher = Publisher(bootstrap_servers, "coaching", check_standstill=lambda: None)
-    try:
-        await publisher.start()
-        await publisher.publish(skip.letters)
-    except retry.BrokerAway as error:
-        raise BrokerAway(
-            f"Kafka has not acknowledged what is kept ({error}), so nothing is skipped; see that it runs, ask again"
-        ) from error
-    finally:
-        await publisher.stop()
+    async with publishing(bootstrap_servers) as publish:
+        await publish(skip.letters)
     return await groups.commit(cluster, skip.group, skip.place._replace(offset=skip.goes_on_at))
 
 

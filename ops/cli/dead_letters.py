@@ -18,7 +18,7 @@ from ops.cli.terminal import complain, in_silence, progress, say, say_facts, say
 from ops.errors import BadUsage, Exit
 from ops.letter_box import LetterBox
 from ops.letter_lines import HEADER, as_text, content, facts, plural, row, summary, told
-from ops.letters import GROUP_OF, Case, counts, read_letter
+from ops.letters import GROUP_OF, Case, counts, read_letter, topics_of
 from ops.lines import when
 from ops.places import address, read_place
 from ops.spoken import read_since
@@ -97,7 +97,8 @@ async def show(
     with nullcontext(in_silence) if looking.json or raw else progress("reading the dead letters") as on_progress:
         async with LetterBox(kafka, [group], timeout_seconds=looking.timeout) as box:
             record = await box.read(place)
-            found = [] if record is None or raw else await box.cases(on_progress=on_progress)
+            source = topics_of(group)[place.topic]
+            found = [] if record is None or raw else await box.cases(topic=source, on_progress=on_progress)
     if record is None:
         complain(f"there is no letter at {address(place)} to be read; see what is: coaching dead-letters list")
         return Exit.NO
