@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from messaging.exits import ExitCode
+from ops.audit.findings import KINDS
 
 ROOT = Path(__file__).parents[1]
 RULES = [f"R{number}" for number in (*range(1, 17), *range(20, 27))]
@@ -20,11 +21,16 @@ def existing_tests() -> set[str]:
     return {name for file in files for name in re.findall(r"def (test_\w+)", file.read_text())}
 
 
-@pytest.mark.parametrize("document", ["faults.md", "guarantees.md", "rules.md"])
+@pytest.mark.parametrize("document", ["audit.md", "faults.md", "guarantees.md", "rules.md"])
 def test_every_test_that_a_document_names_is_there(document: str) -> None:
     named = named_tests(document)
     assert named
     assert not named - existing_tests()
+
+
+def test_every_kind_of_finding_is_told_as_the_audit_tells_it() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \|$", (ROOT / "docs" / "audit.md").read_text(), re.MULTILINE)
+    assert dict(rows) == dict(KINDS)
 
 
 def test_every_rule_has_a_row_and_every_row_a_test() -> None:
