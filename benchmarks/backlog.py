@@ -23,6 +23,7 @@ from devstack.processes import Process
 _PUBLISHED_AT_ONCE: Final = 10_000
 _LOOKS_A_SECOND: Final = 4
 _WATCHED_SECONDS: Final = 60.0
+_BEGINS_WITHIN_SECONDS: Final = 60.0
 _LARGEST_MB: Final = 200
 _FLAT: Final = 0.05
 _FIRST_ANSWER_SECONDS: Final = 2
@@ -80,10 +81,15 @@ async def _publish_backlog(measure: Measure, side: Side, service: Group, count: 
 
 
 async def _watch(measure: Measure, worker: Process, left: Callable[[], Awaitable[int]], backlog: int) -> list[float]:
-    """Resident megabytes, four times a second, for a minute or until nothing is left."""
+    """Resident megabytes, four times a second, from the first records on for a minute or until nothing is left."""
+
+    async def has_begun() -> bool:
+        return await left() < backlog
+
+    if not await until(has_begun, _BEGINS_WITHIN_SECONDS, hopeless=lambda: not worker.running):
+        raise StackError(worker.failure())
     samples: list[float] = []
-    process, begin = psutil.Process(worker.id), time.monotonic()
-    waiting = backlog
+    process, begin, waiting = psutil.Process(worker.id), time.monotonic(), backlog
     while waiting and time.monotonic() - begin < _WATCHED_SECONDS:
         for _ in range(_LOOKS_A_SECOND):
             if not worker.running:

@@ -1,9 +1,12 @@
-"""The same parts from containers: Apache Kafka, PostgreSQL, MailDev. Their data goes when they stop."""
+"""The same parts from containers: Apache Kafka, PostgreSQL, MailDev. Their data goes when they stop.
+
+What befalls a machine can be made to befall a container: it is killed, ended, paused, and started again with its data.
+"""
 
 import asyncio
 import secrets
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import docker
 from docker.errors import DockerException
@@ -19,6 +22,9 @@ from devstack.postgres import postgres_answers
 KAFKA_IMAGE = "apache/kafka:4.3.0"
 POSTGRES_IMAGE = "postgres:18"
 MAILDEV_IMAGE = "maildev/maildev:2.2.1"
+
+# A JVM that shares two cores with others takes its time; who has ended is not waited for.
+_ANSWERS_WITHIN_SECONDS = 180
 
 
 def docker_answers() -> tuple[bool, str]:
@@ -37,7 +43,10 @@ def docker_answers() -> tuple[bool, str]:
 
 
 class ContainerPart:
-    """A part in a container, on ports of this machine that stay the same from start to start."""
+    """A part in a container, on ports of this machine that stay the same from start to start.
+
+    Who was killed, or has ended, keeps its container and its data until `stop`; `start` brings it back.
+    """
 
     def __init__(
         self,
@@ -51,15 +60,18 @@ class ContainerPart:
         self.name, self.address, self.container, self.mailbox = name, address, container, mailbox
         self.note = f"{host_and_port(address)}    container of {container.image}, its data goes when it stops"
         self._answers = answers
-        self._start: asyncio.Task[DockerContainer] | None = None
+        self._start: asyncio.Task[object] | None = None
 
     async def start(self) -> None:
+        start: Callable[[], object] = (
+            self.container.start if self._start is None else self.container.get_wrapped_container().start
+        )
         try:
-            self._start = asyncio.create_task(asyncio.to_thread(self.container.start))
+            self._start = asyncio.create_task(asyncio.to_thread(start))
             await asyncio.shield(self._start)
         except DockerException as error:
             raise StackError(f"{self.name}: {error}; do without containers with: make up") from error
-        if not await until(self.healthy, 90, hopeless=self._has_ended):
+        if not await until(self.healthy, _ANSWERS_WITHIN_SECONDS, hopeless=self._has_ended):
             log = b"\n".join(await asyncio.to_thread(self.container.get_logs))
             await self.stop()
             tail = indented_tail(log.decode(errors="replace"))
@@ -67,6 +79,22 @@ class ContainerPart:
 
     async def healthy(self) -> bool:
         return await self._answers(self.address)
+
+    async def kill(self) -> None:
+        """Kill -9, as a machine's power failure would; its data stays."""
+        await asyncio.to_thread(self.container.get_wrapped_container().kill)
+        await asyncio.to_thread(self.container.wait)
+
+    async def end(self) -> None:
+        """Ask it to end, as for a restart, and kill it after 30 s; its data stays."""
+        await asyncio.to_thread(self.container.get_wrapped_container().stop, timeout=30)
+
+    async def pause(self) -> None:
+        """Freeze it: connections stay open, and nobody answers. By SIGSTOP, which needs nothing of the engine."""
+        await asyncio.to_thread(self.container.get_wrapped_container().kill, "SIGSTOP")
+
+    async def resume(self) -> None:
+        await asyncio.to_thread(self.container.get_wrapped_container().kill, "SIGCONT")
 
     async def stop(self) -> None:
         if self._start is not None:
@@ -91,28 +119,35 @@ def postgres_container() -> ContainerPart:
 
 def kafka_container() -> ContainerPart:
     """Apache Kafka: one node, broker and controller; a client must get the address that it connected to."""
+    return kafka_node("broker", 1, ["localhost"])
+
+
+def kafka_node(name: str, number: int, hosts: Sequence[str]) -> ContainerPart:
+    """Node `number`, from 1, of a cluster whose nodes find each other under the names `hosts`."""
     port = free_port()
     address = f"{_engine_host()}:{port}"
+    replication, in_sync = str(len(hosts)), str(len(hosts) // 2 + 1)
     container = DockerContainer(KAFKA_IMAGE).with_bind_ports(9092, port)
     container.with_envs(
-        KAFKA_NODE_ID="1",
+        KAFKA_NODE_ID=str(number),
         KAFKA_PROCESS_ROLES="broker,controller",
-        KAFKA_CONTROLLER_QUORUM_VOTERS="1@localhost:9093",
+        KAFKA_CONTROLLER_QUORUM_VOTERS=",".join(f"{node}@{host}:9093" for node, host in enumerate(hosts, 1)),
         KAFKA_LISTENERS="CLIENTS://:9092,CONTROLLER://:9093,BROKERS://:9094",
-        KAFKA_ADVERTISED_LISTENERS=f"CLIENTS://{address},BROKERS://localhost:9094",
+        KAFKA_ADVERTISED_LISTENERS=f"CLIENTS://{address},BROKERS://{hosts[number - 1]}:9094",
         KAFKA_LISTENER_SECURITY_PROTOCOL_MAP="CLIENTS:PLAINTEXT,CONTROLLER:PLAINTEXT,BROKERS:PLAINTEXT",
         KAFKA_CONTROLLER_LISTENER_NAMES="CONTROLLER",
         # Not by the clients' address: from inside the container it leads nowhere (transactions need it).
         KAFKA_INTER_BROKER_LISTENER_NAME="BROKERS",
-        KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR="1",
-        KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR="1",
-        KAFKA_TRANSACTION_STATE_LOG_MIN_ISR="1",
-        KAFKA_SHARE_COORDINATOR_STATE_TOPIC_REPLICATION_FACTOR="1",
-        KAFKA_SHARE_COORDINATOR_STATE_TOPIC_MIN_ISR="1",
+        KAFKA_MIN_INSYNC_REPLICAS=in_sync,
+        KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR=replication,
+        KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR=replication,
+        KAFKA_TRANSACTION_STATE_LOG_MIN_ISR=in_sync,
+        KAFKA_SHARE_COORDINATOR_STATE_TOPIC_REPLICATION_FACTOR=replication,
+        KAFKA_SHARE_COORDINATOR_STATE_TOPIC_MIN_ISR=in_sync,
         KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS="0",
         KAFKA_AUTO_CREATE_TOPICS_ENABLE="false",
     )
-    return ContainerPart("broker", address, broker_answers, container)
+    return ContainerPart(name, address, broker_answers, container)
 
 
 def maildev_container() -> ContainerPart:

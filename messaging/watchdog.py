@@ -12,6 +12,8 @@ MOST_STANDSTILL_SECONDS: Final = 3.0
 MOST_WITHOUT_PROGRESS_SECONDS: Final = 30.0
 MOST_WITHOUT_HEARTBEAT_SECONDS: Final = 26.0
 MOST_WITHOUT_TOPICS_SECONDS: Final = 12.0
+# Long before anything must end for it, the health endpoint says it.
+SUSPICIOUS_AFTER_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +34,24 @@ class Vitals:
     waiting: Mapping[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Symptom:
+    """Something that passes by itself, or else never does: past the limit it is taken for the latter."""
+
+    what: str
+    seconds: float
+    limit_seconds: float
+
+    def __str__(self) -> str:
+        return f"{self.what} for {self.seconds:.0f} s"
+
+
 class Diagnosis:
     """Turns one look after another into a verdict. Time is an argument, in seconds of any steady clock."""
 
     def __init__(self) -> None:
+        self.suspicion: str | None = None
+        """Of the latest look: a sentence about what has been wrong for a while and may still pass."""
         self._without_heartbeat_since: float | None = None
         self._without_topics_since: float | None = None
         self._stuck_since: dict[str, tuple[int, float]] = {}
@@ -48,25 +64,22 @@ class Diagnosis:
             return "the consumer no longer takes part in its group: its coordination task has ended"
         if not vitals.polling:
             return "nobody polls the consumer any more: the subscriber's tasks have ended"
-        return self._heartbeat(vitals, now) or self._topics(vitals, now) or self._progress(vitals, now)
+        checked = (self._heartbeat(vitals, now), self._topics(vitals, now), self._progress(vitals, now))
+        symptoms = [symptom for symptom in checked if symptom is not None]
+        self.suspicion = next((str(one) for one in symptoms if one.seconds > SUSPICIOUS_AFTER_SECONDS), None)
+        return next((str(one) for one in symptoms if one.seconds > one.limit_seconds), None)
 
-    def _heartbeat(self, vitals: Vitals, now: float) -> str | None:
-        self._without_heartbeat_since = _since(
-            vitals.heartbeating or not vitals.broker_answers, self._without_heartbeat_since, now
-        )
-        return _past(
-            self._without_heartbeat_since, now, MOST_WITHOUT_HEARTBEAT_SECONDS, "the consumer sends no heartbeats"
-        )
+    def _heartbeat(self, vitals: Vitals, now: float) -> Symptom | None:
+        since = _since(vitals.heartbeating or not vitals.broker_answers, self._without_heartbeat_since, now)
+        self._without_heartbeat_since = since
+        return _symptom("the consumer sends no heartbeats", since, now, MOST_WITHOUT_HEARTBEAT_SECONDS)
 
-    def _topics(self, vitals: Vitals, now: float) -> str | None:
-        self._without_topics_since = _since(
-            vitals.topics_known or not vitals.broker_answers, self._without_topics_since, now
-        )
-        return _past(
-            self._without_topics_since, now, MOST_WITHOUT_TOPICS_SECONDS, "a topic of this worker has no partitions"
-        )
+    def _topics(self, vitals: Vitals, now: float) -> Symptom | None:
+        since = _since(vitals.topics_known or not vitals.broker_answers, self._without_topics_since, now)
+        self._without_topics_since = since
+        return _symptom("a topic of this worker has no partitions", since, now, MOST_WITHOUT_TOPICS_SECONDS)
 
-    def _progress(self, vitals: Vitals, now: float) -> str | None:
+    def _progress(self, vitals: Vitals, now: float) -> Symptom | None:
         stuck: dict[str, tuple[int, float]] = {}
         for partition, count in vitals.waiting.items():
             position = vitals.positions.get(partition, -1)
@@ -74,10 +87,11 @@ class Diagnosis:
                 before = self._stuck_since.get(partition)
                 stuck[partition] = before if before is not None and before[0] == position else (position, now)
         self._stuck_since = stuck
-        for partition, (position, since) in stuck.items():
-            if now - since > MOST_WITHOUT_PROGRESS_SECONDS:
-                return f"records wait in {partition} and the position has been {position} for {now - since:.0f} s"
-        return None
+        if not stuck:
+            return None
+        partition, (position, since) = min(stuck.items(), key=lambda item: item[1][1])
+        what = f"records wait in {partition} and the position has been {position}"
+        return _symptom(what, since, now, MOST_WITHOUT_PROGRESS_SECONDS)
 
 
 def _since(well: bool, since: float | None, now: float) -> float | None:
@@ -86,8 +100,8 @@ def _since(well: bool, since: float | None, now: float) -> float | None:
     return now if since is None else since
 
 
-def _past(since: float | None, now: float, limit_seconds: float, what: str) -> str | None:
-    return f"{what} for {now - since:.0f} s" if since is not None and now - since > limit_seconds else None
+def _symptom(what: str, since: float | None, now: float, limit_seconds: float) -> Symptom | None:
+    return None if since is None else Symptom(what, now - since, limit_seconds)
 
 
 class Standstill:
@@ -115,11 +129,11 @@ class Standstill:
 
 async def watch(
     look: Callable[[], Awaitable[Vitals]],
+    diagnosis: Diagnosis,
     ended: Callable[[str], None],
     monotonic: Callable[[], float] = time.monotonic,
 ) -> None:
     """Looks every second; calls `ended` with the verdict, which is expected to end the process."""
-    diagnosis = Diagnosis()
     while True:
         verdict = diagnosis.of(await look(), monotonic())
         if verdict is not None:

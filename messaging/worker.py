@@ -30,7 +30,7 @@ from messaging.pipeline import Pipeline, first_line
 from messaging.records import Record
 from messaging.retry import BrokerAway
 from messaging.telemetry import LAG, READY, UNPARSED
-from messaging.watchdog import Standstill, watch
+from messaging.watchdog import Diagnosis, Standstill, watch
 
 M = TypeVar("M")
 
@@ -97,6 +97,7 @@ class Worker(Generic[M]):
         self._companion = make_companion(self._engine, self._publisher) if make_companion else None
         self._pipeline = self._make_pipeline(make_handler())
         self._consumer: Consumer | None = None
+        self._diagnosis = Diagnosis()
         self._health = Health(("starting",))
         self._stopping = asyncio.Event()
 
@@ -176,7 +177,9 @@ class Worker(Generic[M]):
     async def _work(self) -> None:
         consumer = self._started_consumer()
         tasks = {
-            asyncio.create_task(watch(consumer.vitals, lambda why: leave(ExitCode.NOT_CONSUMING, why))),
+            asyncio.create_task(
+                watch(consumer.vitals, self._diagnosis, lambda why: leave(ExitCode.NOT_CONSUMING, why))
+            ),
             asyncio.create_task(self._check_health()),
             asyncio.create_task(self._clean()),
             asyncio.create_task(self._stopping.wait()),
@@ -265,7 +268,8 @@ class Worker(Generic[M]):
         )
         unparsed = ", ".join(str(place) for place in consumer.unparsed())
         found = {
-            "partitions": None if consumer.owns_partitions else "no partitions are assigned yet",
+            "partitions": None if consumer.has_assignment else "no partitions are assigned yet",
+            "consumer": self._diagnosis.suspicion,
             "records": f"cannot be parsed: {unparsed}; see: coaching dead-letters skip --help" if unparsed else None,
             "database": database,
             "broker": broker,

@@ -44,3 +44,12 @@ def test_every_exit_code_of_a_worker_is_explained_and_none_that_there_is_not() -
     rows = re.findall(r"^\| (\d+) \| ([^|]+) \|([^|]*)\|$", table, re.MULTILINE)
     assert [int(code) for code, _, _ in rows] == [*ExitCode]
     assert all(what_to_do.strip() for code, _, what_to_do in rows if int(code) != ExitCode.DONE)
+
+
+def test_every_fault_has_a_test() -> None:
+    document = (ROOT / "docs" / "faults.md").read_text()
+    rows = [
+        line for line in document.splitlines() if line.startswith("| ") and not line.startswith(("| ---", "| fault "))
+    ]
+    assert len(rows) > 20
+    assert all("`test_" in row for row in rows)

@@ -91,7 +91,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka car
             stopping.result()
 
     @property
-    def owns_partitions(self) -> bool:
+    def has_assignment(self) -> bool:
+        """Whether the group has told it what is its own: nothing, where there are more workers than partitions."""
         return self._assigned and self._subscriber.consumer is not None
 
     def unparsed(self) -> list[Place]:

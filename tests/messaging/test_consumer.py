@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from faststream import AckPolicy
 
 from devstack.parts import free_port, until
 from messaging.exits import ExitCode
@@ -165,7 +167,7 @@ async def test_a_stop_in_the_middle_of_a_batch_finishes_it_and_leaves_the_group(
     # Nobody waits for its session to end: the next one has the partitions at once.
     successor = Process()
     async with consuming(broker, group, topic, successor) as next_one, asyncio.timeout(limits.SESSION_TIMEOUT_SECONDS):
-        await reached(lambda: next_one.owns_partitions)
+        await reached(lambda: next_one.has_assignment)
 
 
 @on_apache_kafka
@@ -178,12 +180,12 @@ async def test_partitions_are_given_up_only_after_the_batch_under_way(
     async with consuming(broker, group, topic, busy) as first:
         await reached(lambda: busy.begun)
         joining = asyncio.create_task(second.start())
-        await reached(lambda: not first.owns_partitions)
+        await reached(lambda: not first.has_assignment)
         assert not joining.done()
-        assert not second.owns_partitions
+        assert not second.has_assignment
         busy.may_go_on.set()
         await joining
-        await reached(lambda: first.owns_partitions and second.owns_partitions)
+        await reached(lambda: first.has_assignment and second.has_assignment)
         await reached(lambda: len(busy.done) + len(other.done) == 30)
     await second.stop()
     places = [one.place for one in (*busy.done, *other.done)]
@@ -244,7 +246,7 @@ async def test_a_consumer_that_works_looks_well(broker: str, publisher: Publishe
     """Every private name of aiokafka that the watchdog reads is read here: this fails when one goes."""
     process = Process(held=True)
     async with consuming(broker, group, topic, process) as consumer:
-        await reached(lambda: consumer.owns_partitions)
+        await reached(lambda: consumer.has_assignment)
         await publisher.publish(numbered(topic, 4))
         await reached(lambda: process.begun)
         await publisher.publish(numbered(topic, 5))
@@ -267,7 +269,7 @@ async def test_a_consumer_that_lives_without_consuming_does_not_look_well(
     broker: str, topic: str, group: str, dead: str
 ) -> None:
     async with consuming(broker, group, topic, Process()) as consumer:
-        await reached(lambda: consumer.owns_partitions)
+        await reached(lambda: consumer.has_assignment)
         inner = consumer._subscriber.consumer
         assert inner is not None
         tasks = {
@@ -288,7 +290,7 @@ async def test_a_topic_that_was_deleted_does_not_look_well(
     broker: str, admin: AIOKafkaAdminClient, topic: str, group: str
 ) -> None:
     async with consuming(broker, group, topic, Process()) as consumer:
-        await reached(lambda: consumer.owns_partitions)
+        await reached(lambda: consumer.has_assignment)
 
         async def unknown() -> bool:
             return not (await consumer.vitals()).topics_known
@@ -298,16 +300,23 @@ async def test_a_topic_that_was_deleted_does_not_look_well(
         assert await until(unknown, 20)
 
 
-async def test_the_consumer_is_set_up_as_the_limits_want_it(broker: str, topic: str, group: str) -> None:
+async def test_the_consumer_is_set_up_as_the_rules_want_it(broker: str, topic: str, group: str) -> None:
+    """Rules 8, 10 and 11; that a limit is above another is of no use where the client is not told of it."""
     async with consuming(broker, group, topic, Process()) as consumer:
         inner = consumer._subscriber.consumer
         assert inner is not None
-        coordinator = inner._coordinator
-        assert (coordinator._session_timeout_ms, coordinator._heartbeat_interval_ms) == (6_000, 1_000)
-        assert coordinator._rebalance_timeout_ms == 20_000
+        assert (inner._session_timeout_ms, inner._heartbeat_interval_ms) == (6_000, 1_000)
+        assert (inner._rebalance_timeout_ms, inner._request_timeout_ms) == (20_000, 30_000)
+        assert inner._max_poll_interval_ms == limits.POLL_INTERVAL_SECONDS * 1000
+        assert inner._partition_assignment_strategy == (RoundRobinPartitionAssignor,)
+        assert inner._group_instance_id is None
         assert inner._isolation_level == "read_committed"
         assert not inner._enable_auto_commit
         assert inner._auto_offset_reset == "earliest"
+        assert (inner._fetch_max_bytes, inner._max_partition_fetch_bytes) == (50 * 2**20, 2**20)
+        assert (consumer._subscriber.max_records, consumer._subscriber.batch_timeout_ms) == (500, 20)
+        assert consumer._subscriber.ack_policy is AckPolicy.MANUAL
+        assert consumer._broker.config.graceful_timeout == limits.GRACEFUL_STOP_SECONDS
 
 
 async def test_it_reads_nothing_of_a_transaction_that_was_aborted(broker: str, topic: str, group: str) -> None:

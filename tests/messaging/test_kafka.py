@@ -112,6 +112,15 @@ async def test_a_partition_that_fails_leaves_no_other_publishing_behind(
     assert sorted(ended) == [1, 2]
 
 
+async def test_the_producer_is_set_up_as_the_rules_want_it(publisher: Publisher) -> None:
+    """Rule 9: all replicas in sync acknowledge; no idempotent producer, whose numbers could block its partition."""
+    producer = publisher._producer
+    assert producer._sender._acks == -1
+    assert producer._txn_manager is None
+    assert producer._request_timeout_ms == limits.PRODUCE_TIMEOUT_SECONDS * 1000
+    assert producer._message_accumulator._batch_size == limits.PRODUCER_BATCH_BYTES
+
+
 async def test_nothing_to_publish_is_published(publisher: Publisher) -> None:
     await publisher.publish([])
 

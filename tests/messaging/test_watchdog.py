@@ -118,6 +118,27 @@ def test_a_consumer_that_works_or_may_work_again_is_left_alone(looks: Looks) -> 
     assert verdict(looks) is None
 
 
+@pytest.mark.parametrize(
+    ("looks", "suspects"),
+    [
+        ([(0, WELL)], None),
+        ([(0, vitals(heartbeating=False)), (5, vitals(heartbeating=False))], None),
+        ([(0, vitals(heartbeating=False)), (6, vitals(heartbeating=False))], "sends no heartbeats for 6 s"),
+        ([(0, vitals(topics_known=False)), (6, vitals(topics_known=False))], "has no partitions for 6 s"),
+        ([(0, stuck()), (6, stuck())], "records wait in t-0 and the position has been 7 for 6 s"),
+        # it passed
+        ([(0, stuck()), (6, stuck()), (7, WELL)], None),
+        ([(0, stuck()), (6, stuck()), (7, stuck(batch_running=True))], None),
+    ],
+)
+def test_what_may_still_pass_is_suspected_before_it_is_judged(looks: Looks, suspects: str | None) -> None:
+    diagnosis = Diagnosis()
+    for seconds, look in looks:
+        assert diagnosis.of(look, seconds) is None
+    assert (suspects or "") in (diagnosis.suspicion or "")
+    assert bool(diagnosis.suspicion) is bool(suspects)
+
+
 async def test_the_watch_looks_again_and_again_and_says_its_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watchdog, "CHECK_EVERY_SECONDS", 0)
     looks = iter([WELL, vitals(polling=False)])
@@ -134,7 +155,7 @@ async def test_the_watch_looks_again_and_again_and_says_its_verdict(monkeypatch:
         raise Ended
 
     with pytest.raises(Ended):
-        await watch(look, end, monotonic=lambda: 0.0)
+        await watch(look, Diagnosis(), end, monotonic=lambda: 0.0)
     assert said == ["nobody polls the consumer any more: the subscriber's tasks have ended"]
 
 
