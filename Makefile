@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test test-long bench bench-quick mutants emails lint pins
+.PHONY: help install demo up test test-long bench bench-quick mutants chaos chaos-controls emails lint pins
 
 PYTHONS = python3.13 python3.12 python3.11 python3
 usable = import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
@@ -7,12 +7,13 @@ stamp = .venv/.installed
 # Compiled at once, since the environment may forbid Python to do so later; but for what no service needs.
 unhurried = /(mypy|mypyc|hypothesis|pip|setuptools|pkg_resources|grimp|importlinter|docker|testcontainers|playwright|pygments)/
 images = booking credits notifier ops
+long_chaos = --commands=90000 --faults=1000 --seconds=2200
 pip = .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile
 compile = build/pins/bin/uv pip compile pyproject.toml --quiet --no-config --universal --python-version 3.11 \
 	--generate-hashes --annotation-style line --custom-compile-command "make pins"
 
 help:  ## What can be made here
-	@sed -nE 's/^([a-z-]+):.*  ## (.*)/\1\t\2/p' Makefile | expand -t 13
+	@sed -nE 's/^([a-z-]+):.*  ## (.*)/\1\t\2/p' Makefile | expand -t 16
 
 install: $(stamp)  ## .venv with everything; quick when nothing changed
 	@:
@@ -41,6 +42,12 @@ mutants: $(stamp)  ## Each rule made wrong, one line at a time: the tests must n
 
 emails: $(stamp)  ## Every email in one page: kinds, readers, languages, light, dark and as text
 	@.venv/bin/python -m services.notifier preview
+
+chaos: $(stamp)  ## All of it under load while everything beneath it fails (10 minutes; LONG=1: 40; SEED=7; CONTROL=journal)
+	@.venv/bin/python -m tests.chaos $(if $(CONTROL),--control=$(CONTROL),--seed=$(or $(SEED),1) $(if $(LONG),$(long_chaos)))
+
+chaos-controls: $(stamp)  ## The same with a mechanism taken out, one after another: the damage must be found (10 minutes)
+	@.venv/bin/python -m tests.chaos --control=all
 
 lint: $(stamp)  ## Style, types, and who may import whom
 	.venv/bin/ruff check
