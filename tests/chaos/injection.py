@@ -9,18 +9,17 @@ from typing import Final, cast
 
 import asyncpg
 
+from devstack.containers import ContainerPart
 from devstack.parts import until
 from tests.chaos.clock import shifted_clock
 from tests.chaos.fleet import Fleet, Post
 from tests.chaos.happened import Injected
-from tests.chaos.parts import Restartable
 from tests.chaos.schedule import CHARACTERS, Fault, Kind
 from tests.chaos.sink import Mood, Sink
 
 # Longer than a worker needs to start, join its group and get something to do.
 _LONGEST_WAIT_FOR_A_POINT_SECONDS: Final = 30.0
 _MOST_WORKERS: Final = 4
-_LONGEST_SHUTDOWN_SECONDS: Final = 20
 # Each statement of a batch takes so much longer; all of them together still stay within its 5 s.
 _SLOW_SECONDS: Final = 0.2
 # Of the notifier's, no row carries an answer; of the others', those that carry none may wait for theirs (R26).
@@ -40,12 +39,14 @@ _TERMINATE = """
 class Injector:
     """What two faults cannot have at the same time, the later one waits for."""
 
-    def __init__(self, fleet: Fleet, broker: Restartable, postgres: Restartable, sink: Sink, *, workers: int) -> None:
+    def __init__(
+        self, fleet: Fleet, broker: ContainerPart, postgres: ContainerPart, sink: Sink, *, workers: int
+    ) -> None:
         """`workers`: how many work for each service when nothing is wrong."""
         self._fleet = fleet
         self._sink = sink
         self._workers = workers
-        self._machines: Mapping[str, Restartable] = {"broker": broker, "database": postgres}
+        self._machines: Mapping[str, ContainerPart] = {"broker": broker, "database": postgres}
         self._busy: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def inject(self, fault: Fault) -> Injected:
@@ -132,7 +133,7 @@ class Injector:
     # The database and the way to it ----------------------------------------------------------------------------------
 
     async def terminate_connections(self, _fault: Fault, _post: Post | None) -> bool:
-        return await self._ask_database(self._machines["database"].part.address, _TERMINATE)
+        return await self._ask_database(self._machines["database"].address, _TERMINATE)
 
     async def cut_database(self, _fault: Fault, post: Post | None) -> bool:
         assert post is not None
@@ -193,13 +194,13 @@ class Injector:
         machine = self._machines[_WHAT_IS_BUSY[fault.kind]]
         await machine.kill()
         await asyncio.sleep(fault.lasts_seconds)
-        await machine.start_again()
+        await machine.start()
         return True
 
     async def restart_machine(self, fault: Fault, _post: Post | None) -> bool:
         machine = self._machines[_WHAT_IS_BUSY[fault.kind]]
-        await machine.shut_down(within_seconds=_LONGEST_SHUTDOWN_SECONDS)
-        await machine.start_again()
+        await machine.end()
+        await machine.start()
         return True
 
     # Mail server -----------------------------------------------------------------------------------------------------

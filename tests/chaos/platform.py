@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devstack.addresses import GivenPart
+from devstack.containers import ContainerPart, postgres_container
 from devstack.mail import mail_answers
 from devstack.stack import SERVICES, Parts, Stack
 from tests.chaos.fleet import LEASE_SECONDS, Fleet
 from tests.chaos.happened import End
-from tests.chaos.parts import Restartable, kafka, postgres
+from tests.chaos.wired_kafka import kafka
 from tests.chaos.sink import Sink
 from tests.chaos.wires import Wire
 
@@ -18,8 +19,8 @@ from tests.chaos.wires import Wire
 @dataclass(frozen=True)
 class Platform:
     stack: Stack
-    broker: Restartable
-    postgres: Restartable
+    broker: ContainerPart
+    postgres: ContainerPart
     sink: Sink
     fleet: Fleet
 
@@ -40,11 +41,11 @@ async def open_platform(home: Path, seed: int, on_end: Callable[[End], None]) ->
         sink = Sink(seed, late_seconds=LEASE_SECONDS / 3 + 1)
         mail = GivenPart("mail", f"smtp://127.0.0.1:{await sink.open('nobody')}", mail_answers, variable="SMTP_URL")
         exits.push_async_callback(sink.close)
-        database = postgres()
+        database = postgres_container()
         stack = Stack(Parts(database, broker, mail), home)
         exits.push_async_callback(stack.stop)
         await stack.start_parts()
         await stack.prepare()
         fleet = Fleet(stack, sink, broker_wires, home, on_end)
         exits.push_async_callback(fleet.stop)
-        yield Platform(stack, Restartable(broker), Restartable(database), sink, fleet)
+        yield Platform(stack, broker, database, sink, fleet)

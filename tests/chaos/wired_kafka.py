@@ -1,41 +1,14 @@
-"""Apache Kafka and PostgreSQL as containers that can be killed and started again with their data."""
+"""Apache Kafka behind wires: a listener for each service."""
 
-import asyncio
 from collections.abc import Mapping
 from typing import Final
 
-from devstack.containers import ContainerPart, kafka_container, postgres_container
-from devstack.parts import StackError, free_port, until
+from devstack.containers import ContainerPart, kafka_container
+from devstack.parts import free_port
 from devstack.stack import SERVICES
 
-_RESTART_SECONDS = 180.0
 # Inside the container: a listener for each service, whose address leads over a wire of the harness.
 _LISTENER_PORTS: Final[Mapping[str, int]] = {service: 9095 + number for number, service in enumerate(SERVICES)}
-
-
-class Restartable:
-    """A container that was started, seen as a machine that may lose its power. Ports and data stay."""
-
-    def __init__(self, part: ContainerPart) -> None:
-        self.part = part
-
-    async def kill(self) -> None:
-        """SIGKILL, whatever it is doing."""
-        await asyncio.to_thread(self.part.container.get_wrapped_container().kill)
-
-    async def shut_down(self, *, within_seconds: int) -> None:
-        """As its image wants to be stopped; killed when it takes longer."""
-        await asyncio.to_thread(self.part.container.get_wrapped_container().stop, timeout=within_seconds)
-
-    async def start_again(self) -> None:
-        """Returns when it answers. Raises StackError when it does not."""
-        await asyncio.to_thread(self.part.container.get_wrapped_container().start)
-        if not await until(self.part.healthy, _RESTART_SECONDS):
-            raise StackError(f"{self.part.name} did not come back within {_RESTART_SECONDS:.0f} s")
-
-
-def postgres() -> ContainerPart:
-    return postgres_container()
 
 
 def kafka(wire_ports: Mapping[str, int]) -> tuple[ContainerPart, dict[str, int]]:
