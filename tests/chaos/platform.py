@@ -11,8 +11,8 @@ from devstack.mail import mail_answers
 from devstack.stack import SERVICES, Parts, Stack
 from tests.chaos.fleet import LEASE_SECONDS, Fleet
 from tests.chaos.happened import End
-from tests.chaos.wired_kafka import kafka
 from tests.chaos.sink import Sink
+from tests.chaos.wired_kafka import kafka
 from tests.chaos.wires import Wire
 
 
