@@ -52,7 +52,6 @@ class _Command:
     type: str
     place: Place
     at: datetime
-    latest: datetime
     handled: dict[bytes, bool] = field(default_factory=dict)
     asks: set[int] = field(default_factory=set)
     types: set[str] = field(default_factory=set)
@@ -90,10 +89,9 @@ class Commands:
             self.records += 1
         command = self._commands.get(key)
         if command is None:
-            command = self._commands[key] = _Command(asked.type, asked.place, asked.at, asked.at)
+            command = self._commands[key] = _Command(asked.type, asked.place, asked.at)
         handled = not asked.replayed and self._extent.is_handled(_GROUP[asked.topic], asked.place)
         command.handled[asked.content] = command.handled.get(asked.content, False) or handled
-        command.latest = max(command.latest, asked.at)
         command.arrivals.add(asked.at)
         command.types.add(asked.type)
         if asked.message is not None:
@@ -131,7 +129,7 @@ class Commands:
             yield _wrong(said, f"it answers a {command.type}, which is answered by {' or '.join(sorted(asks_for))}")
         elif command.asks.isdisjoint(_gists_of_answer(said.message)):
             yield _wrong(said, "it is not what the command asks for")
-        elif (arrival := arrival_of(said)) is not None and arrival not in command.arrivals:
+        elif (arrival := _arrival_of(said)) is not None and arrival not in command.arrivals:
             yield _wrong(said, f"it judges by {arrival.isoformat()}, when the command did not arrive (R9)")
 
     def conclude(self) -> Iterator[Finding]:
@@ -158,7 +156,9 @@ class Commands:
             self.unchecked += not answers.ids
             return
         about = f"command {command_id}"
-        if not answers.ids and not self._letters.is_dead(group, command_id):
+        # With other content it may have come before all that is left of its topic.
+        came_before = bool(answers.refusals) and not self._extent.is_whole(topic)
+        if not answers.ids and not self._letters.is_dead(group, command_id) and not came_before:
             yield Finding(
                 "unanswered", about, f"{command.type} at {command.place} was handled, and nothing answers it."
             )
@@ -169,7 +169,7 @@ class Commands:
                 about,
                 f"It was sent with {handled} contents, but was refused as id_reused {refused} times only.",
             )
-        if len(answers.refusals) >= len(command.handled):
+        if len(answers.refusals) >= len(command.handled) and not came_before:
             yield Finding(
                 "answered_twice",
                 about,
@@ -193,7 +193,7 @@ class Commands:
             )
 
 
-def arrival_of(said: Said) -> datetime | None:
+def _arrival_of(said: Said) -> datetime | None:
     """When the command that this answers arrived, as the answer says it. None for what carries no such time."""
     match said.message:
         case booking.SessionCanceled(canceled_at=at):

@@ -50,6 +50,8 @@ class LogReader:
             bootstrap_servers=self._bootstrap_servers,
             client_id="coaching",
             enable_auto_commit=False,
+            # As the services read: what an upstream's transaction took back was never there.
+            isolation_level="read_committed",
             # What was deleted since its offset was asked for is passed over.
             auto_offset_reset="earliest",
             request_timeout_ms=_REQUEST_TIMEOUT_SECONDS * 1000,

@@ -21,7 +21,7 @@ _ADDED_TO_LETTERS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A command. `place` and `at` are where and when it was first appended; `message` is None when it is invalid.
+    """A command. `topic` and `at` are where and when it was first appended; `message` is None when it is invalid.
 
     `replayed`: it lies in the topic by which operators hand a dead letter back.
     """
@@ -70,7 +70,7 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """A record that is no message of its topic. `problem` is a sentence without its end."""
+    """A record that is no message of its topic. `place` is where it first lay, `problem` a sentence without its end."""
 
     place: Place
     problem: str
@@ -111,8 +111,8 @@ def content_of(record: Record) -> int:
 
 def _asked(record: Record, codec: Codec[Message], topics: Mapping[str, Topic]) -> Asked | Unread | None:
     match codec.read(record):
-        case Unreadable(problem=problem):
-            return Unread(record.place, problem)
+        case Unreadable(place=place, problem=problem):
+            return Unread(place, problem)
         case Received(place=place) | Invalid(place=place) as reading:
             if not topics[place.topic].commands:
                 return None

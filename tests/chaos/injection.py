@@ -161,7 +161,9 @@ class Injector:
         async def swallowed() -> bool:
             return post.database_wire.swallowed > before
 
-        return await until(swallowed, _LONGEST_WAIT_FOR_A_POINT_SECONDS)
+        hit = await until(swallowed, _LONGEST_WAIT_FOR_A_POINT_SECONDS)
+        post.database_wire.spare_next_commit()
+        return hit
 
     async def forget_journal(self, fault: Fault, _post: Post | None) -> bool:
         assert fault.service is not None

@@ -22,7 +22,7 @@ class Wire:
         self._streams: set[tuple[StreamWriter, StreamWriter]] = set()
         self._passing = asyncio.Event()
         self._passing.set()
-        self._commits_to_swallow = 0
+        self._swallows_next_commit = False
         self.swallowed = 0
         self.delay_seconds = 0.0
         """Of each piece that goes over it, either way."""
@@ -58,7 +58,10 @@ class Wire:
 
     def swallow_next_commit(self) -> None:
         """The database gets the next COMMIT, and the worker a connection that ended."""
-        self._commits_to_swallow += 1
+        self._swallows_next_commit = True
+
+    def spare_next_commit(self) -> None:
+        self._swallows_next_commit = False
 
     async def _serve(self, reader: StreamReader, writer: StreamWriter) -> None:
         await self._passing.wait()
@@ -86,8 +89,8 @@ class Wire:
                 if self.delay_seconds:
                     await asyncio.sleep(self.delay_seconds)
                 await self._passing.wait()
-                if is_request and octets == COMMIT and self._commits_to_swallow > 0:
-                    self._commits_to_swallow -= 1
+                if is_request and octets == COMMIT and self._swallows_next_commit:
+                    self._swallows_next_commit = False
                     swallowing.set()
                 if not is_request and swallowing.is_set():
                     self.swallowed += 1

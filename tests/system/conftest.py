@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from devstack.stack import Parts, Stack, container_parts, embedded_parts
+from tests.system.audited import audited
 from tests.system.bus import open_bus
 from tests.system.platform import Platform
 
@@ -30,5 +31,7 @@ async def platform(request: pytest.FixtureRequest, tmp_path_factory: pytest.Temp
         await stack.start_workers()
         async with open_bus(stack.bootstrap_servers) as bus:
             yield Platform(bus, stack)
+            # Whatever the tests have done to it, everything is as it must be.
+            assert (await audited(stack)).findings == ()
     finally:
         await stack.stop()

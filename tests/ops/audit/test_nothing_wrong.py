@@ -1,11 +1,19 @@
 """What looks odd and is as it must be: repeats, dead letters, what waits, and logs whose beginning is gone."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, Final
 
 import pytest
 
-from contracts.topics import BOOKING_COMMANDS, BOOKING_EVENTS, CREDITS_COMMANDS, CREDITS_EVENTS, replay_topic
+from contracts.topics import (
+    BOOKING_COMMANDS,
+    BOOKING_EVENTS,
+    BOOKING_REPLIES,
+    CREDITS_COMMANDS,
+    CREDITS_EVENTS,
+    replay_topic,
+)
 from messaging.records import Outgoing
 from ops.audit.settlement import Waits
 from tests.ops.audit.logs import id_of
@@ -27,6 +35,18 @@ def refused(platform: Platform) -> None:
     for n in ("B", "C"):
         platform.log.again("A cancel", called=n).change(n, reason=n)
         platform.reject(f"{n} refused", "id_reused", n)
+
+
+def refused_long_after(platform: Platform) -> None:
+    """Of the id's first command and its answer, the log has nothing any more."""
+    log = platform.log
+    for word in ("B", "C"):
+        log.another("A cancel", called=word)
+        platform.reject(f"{word} rejected", "already_canceled", word)
+        log.now += timedelta(hours=2)
+    log.again("B", called="B again").change("B again", reason="Hail")
+    platform.reject("B refused", "id_reused", "B again")
+    log.cut(BOOKING_COMMANDS.name, "B again").cut(BOOKING_REPLIES.name, "C rejected")
 
 
 def refused_as_letter(platform: Platform) -> None:
@@ -53,6 +73,13 @@ def replayed(platform: Platform) -> None:
     platform.reject("B rejected", "already_canceled", "B")
 
 
+def replayed_in_vain(platform: Platform) -> None:
+    """What cannot be read cannot be read the second time either."""
+    garbage_put_aside(platform)
+    letter = platform.log.records[f"{BOOKING_COMMANDS.name} booking"]
+    platform.log.put("again", Outgoing(replay_topic("booking").name, letter.key, letter.value, letter.headers))
+
+
 def request_given_up(platform: Platform) -> None:
     """Credits could not handle a request: it was neither charged nor declined."""
     platform.request("B").log.buried("B requested", by="credits", called="letter")
@@ -73,6 +100,7 @@ NOTHING_WRONG: Final[dict[str, Callable[[Platform], Any]]] = {
     "what cannot be read is put aside": garbage_put_aside,
     "a command is given up": given_up,
     "a command is handed back": replayed,
+    "what cannot be read is handed back": replayed_in_vain,
     "a request is given up": request_given_up,
     "a refund is given up": refund_given_up,
     "a confirmation is given up": confirmation_given_up,
@@ -86,6 +114,7 @@ NOTHING_WRONG: Final[dict[str, Callable[[Platform], Any]]] = {
         "credits", "A canceled"
     ),
     "commands were removed": lambda p: p.grant("more").log.cut(CREDITS_COMMANDS.name, "more"),
+    "an id was refused, and what came first under it was removed": refused_long_after,
     "a session's beginning was removed": lambda p: p.log.cut(BOOKING_EVENTS.name, "A canceled"),
     "an account's beginning was removed": lambda p: p.log.cut(CREDITS_EVENTS.name, "A refunded"),
 }
