@@ -141,10 +141,8 @@ class Deliverer:
             )
 
     def _at_most(self) -> int:
-        """While nothing can be sent, a few emails ask whether it can again: the others keep their tries."""
-        if self._server.problem is None:
-            return CLAIM_AT_MOST
-        return 1 if self._server.is_refusing else len(self._connections)
+        """While nothing can be sent, one email asks whether it can again."""
+        return CLAIM_AT_MOST if self._server.problem is None else 1
 
     async def _hand_out(
         self, emails: Sequence[Claimed], tasks: asyncio.TaskGroup, *, start_by: float, despite_problem: bool

@@ -6,7 +6,7 @@ import structlog
 
 from services.notifier.mailer import Outcome, SenderRefused
 
-# While it cannot be reached, an email for each connection asks whether it is back; while it refuses us, one alone does.
+# How often one email asks whether the server is back, and whether it takes us for a sender again.
 ASK_UNREACHABLE_EVERY_SECONDS: Final = 1.0
 ASK_REFUSING_EVERY_SECONDS: Final = 5.0
 

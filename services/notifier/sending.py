@@ -49,9 +49,6 @@ class Connections:
         for mailer in mailers:
             self._free.put_nowait(mailer)
 
-    def __len__(self) -> int:
-        return len(self._mailers)
-
     async def free(self) -> Mailer:
         """The next mailer that has nothing to do; hand it to `send` or to `release`."""
         return await self._free.get()
@@ -67,11 +64,9 @@ class Connections:
         rest_seconds = 0.0
         try:
             trouble = await self._reach(mailer)
-            if trouble is not None and self._others_work():
-                rest_seconds = REST_SECONDS
-                return given_back(claimed, trouble.answer)
             if trouble is not None:
-                return result_of(claimed, trouble, self._schedule, luck=random.random())
+                rest_seconds = REST_SECONDS if self._others_work() else 0
+                return given_back(claimed, trouble.answer)
             if time.monotonic() > start_by:
                 return given_back(claimed, "the mail server was reached too late")
             return await self._attempt(claimed, mailer)

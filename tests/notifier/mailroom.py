@@ -1,6 +1,7 @@
 """The sending half of a notifier without its broker: emails in the table, a mail server, announcements in a list."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -129,14 +130,14 @@ async def gets(server: ScriptedServer, count: int) -> None:
     await eventually(lambda: len(server.contents) >= count, f"{count} emails to come")
 
 
-async def all_become(queue: Queue, *statuses: str) -> None:
+async def all_become(queue: Queue, *statuses: str, within_seconds: float = PATIENCE_SECONDS) -> None:
     """Waits until the emails have these statuses, in whatever order, and all that is decided is announced."""
 
     async def have() -> bool:
         left = await queue.run("SELECT 1 FROM emails WHERE status IN ('sent', 'failed') AND NOT announced LIMIT 1")
         return sorted(await queue.statuses()) == sorted(statuses) and not left
 
-    assert await until(have, PATIENCE_SECONDS), f"in the end they are {await queue.statuses()}"
+    assert await until(have, within_seconds), f"in the end they are {Counter(await queue.statuses())}"
 
 
 def mails(server: ScriptedServer) -> list[Mail]:

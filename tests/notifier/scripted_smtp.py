@@ -8,6 +8,10 @@ from dataclasses import dataclass, field
 
 # What is done instead of a reply.
 HANG_UP, SILENCE, DRIBBLE = "<hang up>", "<silence>", "<dribble>"
+# What is done instead of reading an email's content at once ("reading").
+AT_ONCE, HANG_UP_AMID, BYTE_BY_BYTE = "<at once>", "<hang up amid>", "<byte by byte>"
+
+_BYTES_UNTIL_NOBODY_WAITS = 500
 
 GOOD: dict[str, str] = {
     "banner": "220 mail.example.com ESMTP",
@@ -16,6 +20,7 @@ GOOD: dict[str, str] = {
     "MAIL": "250 2.1.0 Ok",
     "RCPT": "250 2.1.5 Ok",
     "DATA": "354 Go on",
+    "reading": AT_ONCE,
     "content": "250 2.0.0 Ok: queued as 4D7",
     "RSET": "250 2.0.0 Ok",
     "STARTTLS": "220 2.0.0 Ready",
@@ -28,7 +33,8 @@ class ScriptedServer:
     """`script` gives a word's replies in turn, the last of them for ever; other words get a good one. A word with a
     gate is not answered before the gate is open.
 
-    `heard` has every command and `contents` every email as it came, `connections` how many there were.
+    `heard` has every command, `contents` every email as it came, `taken` those that no answer turned down;
+    `connections` is how many there were.
     """
 
     script: dict[str, list[str]] = field(default_factory=dict)
@@ -36,6 +42,7 @@ class ScriptedServer:
     gates: dict[str, asyncio.Event] = field(default_factory=dict)
     heard: list[str] = field(default_factory=list)
     contents: list[bytes] = field(default_factory=list)
+    taken: list[bytes] = field(default_factory=list)
     connections: int = 0
     port: int = 0
     content_came: asyncio.Event = field(default_factory=asyncio.Event)
@@ -78,11 +85,27 @@ class ScriptedServer:
             word = line.split(" ")[0]
             going_on = await self._answer(word, reader, writer)
             if going_on and word == "DATA" and self._last_reply.startswith("354"):
-                self.contents.append(await reader.readuntil(b"\r\n.\r\n"))
+                self.contents.append(await self._content(reader))
                 self.content_came.set()
-                going_on = await self._answer("content", reader, writer)
+                going_on = await self._answer_content(reader, writer)
             if going_on and word == "STARTTLS" and self.tls and self._last_reply.startswith("220"):
                 going_on = await self._start_tls(writer, self.tls)
+
+    async def _content(self, reader: asyncio.StreamReader) -> bytes:
+        """Up to the final dot. Raises what a connection raises that ends before."""
+        how = self.next_reply("reading")
+        if how == AT_ONCE:
+            return await reader.readuntil(b"\r\n.\r\n")
+        for _ in range(10 if how == HANG_UP_AMID else _BYTES_UNTIL_NOBODY_WAITS):
+            await reader.readexactly(1)
+            await asyncio.sleep(0.01)
+        raise ConnectionAbortedError
+
+    async def _answer_content(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        content, reply = self.contents[-1], self.script.get("content", [""])[0]
+        if not reply.startswith(("4", "5")):
+            self.taken.append(content)
+        return await self._answer("content", reader, writer)
 
     async def _start_tls(self, writer: asyncio.StreamWriter, tls: ssl.SSLContext) -> bool:
         plain = writer.transport

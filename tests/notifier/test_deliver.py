@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from devstack.parts import free_port, until
 from tests.notifier.mailroom import PATIENCE_SECONDS, all_become, eventually, mailroom, mails, told
 from tests.notifier.queue import Queue, about
-from tests.notifier.scripted_smtp import HANG_UP, SILENCE, scripted_server
+from tests.notifier.scripted_smtp import GOOD, HANG_UP, SILENCE, scripted_server
 from tests.notifier.story import canceled, declined, refunded, rescheduled, scheduled
 
 
@@ -113,7 +113,7 @@ async def test_an_email_that_is_refused_has_failed_and_its_neighbours_go_through
 @pytest.mark.parametrize("reply", ["450 4.2.0 Greylisted", "421 4.3.2 Closing", HANG_UP])
 @pytest.mark.parametrize("where", ["RCPT", "DATA"])
 async def test_an_email_that_is_postponed_goes_through_later(where: str, reply: str, queue: Queue) -> None:
-    good = "354 Go on" if where == "DATA" else "250 Ok"
+    good = GOOD[where]
     async with scripted_server({where: [reply, reply, good]}) as server, mailroom(queue, server.port):
         await queue.add(about(declined(), "a"))
         await all_become(queue, "sent")
@@ -216,48 +216,39 @@ async def test_a_server_that_refuses_us_gets_no_more_and_nothing_is_lost(where: 
     assert [line["event"] for line in lines if line["log_level"] == "error"] == ["mail.refused"]
 
 
-async def test_a_server_that_is_down_is_left_alone_and_then_everything_goes_out_in_order(queue: Queue) -> None:
+async def test_a_server_that_is_down_uses_up_no_tries_and_then_everything_goes_out_in_order(queue: Queue) -> None:
     for fact in (scheduled(), canceled(), refunded()):
         await queue.add(*(about(fact, f"session {number}") for number in range(60)))
     port = free_port()
     with capture_logs() as lines:
         async with mailroom(queue, port) as room:
 
-            async def is_tried() -> bool:
-                return len(await tried_at_once(queue)) >= 3
+            async def is_missed() -> bool:
+                return "cannot be reached" in (await room.deliverer.problem() or "")
 
-            assert await until(is_tried, PATIENCE_SECONDS)
-            assert "cannot be reached" in (await room.deliverer.problem() or "")
-            assert max(await tried_at_once(queue)) <= 4, "one on each connection: the others keep their tries"
+            assert await until(is_missed, PATIENCE_SECONDS)
             async with scripted_server(port=port) as server:
                 await all_become(queue, *(300 * ["sent"]))
     assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["mail.waits"]
     assert list(told(server, "Ana").values()) == 60 * [["Scheduled", "Canceled", "Refunded"]]
     assert set(Counter(mail["Message-ID"] for mail in mails(server)).values()) == {1}
+    assert set(await tries(queue)) == {1}
 
 
-async def test_a_server_that_goes_down_midway_costs_a_few_emails_a_try_and_not_all_that_were_claimed(
-    queue: Queue,
-) -> None:
+async def test_a_server_that_goes_down_midway_costs_those_under_way_a_try_and_nobody_else(queue: Queue) -> None:
     await queue.add(*(about(declined(), f"session {number}") for number in range(60)))
     async with scripted_server() as server:
         server.gates["RCPT"] = asyncio.Event()
-        async with mailroom(queue, server.port, retry_seconds=5 * [1.0]) as room:
+        async with mailroom(queue, server.port) as room:
             await eventually(lambda: server.words().count("RCPT") == 4, "an email on each connection")
             server.script["banner"] = ["421 4.3.2 Closing"]
             server.script["RCPT"] = ["421 4.3.2 Closing"]
             server.gates["RCPT"].set()
             await eventually(lambda: server.connections >= 16, "the server to be asked again and again")
             assert "421" in (await room.deliverer.problem() or "")
-            assert max(await tried_at_once(queue)) <= 8, "on each connection one before and one at the outage"
             server.script.clear()
             await all_become(queue, *(60 * ["sent"]))
-
-
-async def tried_at_once(queue: Queue) -> list[int]:
-    """Of how many emails a try was used up, for each look at the queue."""
-    looks = "SELECT count(*) FROM emails WHERE status = 'waiting' AND attempts > 0 GROUP BY claimed_at"
-    return [count for (count,) in await queue.run(looks)]
+    assert Counter(await tries(queue)) == {1: 56, 2: 4}
 
 
 async def test_a_server_that_takes_fewer_connections_than_we_have_gets_all_over_those(queue: Queue) -> None:

@@ -76,21 +76,14 @@ class Bus:
         await self._producer.send_and_wait(topic, json.dumps(body).encode(), key=key.encode(), headers=headers)
         return command_id
 
-<<<<<<< HEAD
     async def send_together(self, topic: str, records: Sequence[Raw], *, key: bytes | None = None) -> tuple[int, int]:
         """Publishes (key, value, headers) as one producer batch; returns its partition and the first one's offset.
 
         They go where `key` goes, else where the first one's own does. The batch is squeezed: many may be large.
         """
+        await self._producer.partitions_for(topic)
         partition = self._producer._partition(topic, None, None, None, key or records[0][0], None)
         batch = BatchBuilder(_LARGEST_BATCH_BYTES, DefaultRecordBatch.CODEC_ZSTD)
-=======
-    async def send_together(self, topic: str, records: Sequence[Raw]) -> int:
-        """Publishes (key, value, headers) as one producer batch in the first one's partition; returns the partition."""
-        await self._producer.partitions_for(topic)
-        partition = self._producer._partition(topic, None, None, None, records[0][0], records[0][1])
-        batch = self._producer.create_batch()
->>>>>>> 8dedda3 (What lost its beginning, what is handed back unread, and aborted records are no findings)
         for key, value, headers in records:
             assert batch.append(key=key, value=value, headers=list(headers), timestamp=None) is not None
         batch.close()
