@@ -3,7 +3,8 @@
 import asyncio
 import json
 import urllib.request
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
@@ -36,8 +37,8 @@ class Mailbox(Protocol):
     def location(self) -> str:
         """A folder or a URL: what `mailbox_at` takes."""
 
-    async def mails(self) -> list[Mail]:
-        """Everything that is kept, oldest first."""
+    async def mails(self, to: Collection[str] | None = None) -> list[Mail]:
+        """Everything that is kept, oldest first; with `to`, what went to any of these addresses."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,9 @@ class FolderMailbox:
     def location(self) -> str:
         return str(self.folder)
 
-    async def mails(self) -> list[Mail]:
-        return [self._read(path) for path in sorted(self.folder.glob("*.eml"))]
+    async def mails(self, to: Collection[str] | None = None) -> list[Mail]:
+        kept = [self._read(path) for path in sorted(self.folder.glob("*.eml"))]
+        return [mail for mail in kept if to is None or not set(mail.recipients).isdisjoint(to)]
 
     def _read(self, path: Path) -> Mail:
         message = _parse(path.read_bytes())
@@ -64,35 +66,37 @@ class FolderMailbox:
 
 @dataclass(frozen=True)
 class MailDevMailbox:
-    """What MailDev keeps, by its REST interface (`api_url`: where its page is). A mail is fetched once."""
+    """What MailDev keeps, by its REST interface (`api_url`: where its page is)."""
 
     api_url: str
-    _fetched: dict[str, Mail] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def location(self) -> str:
         return self.api_url
 
-    async def mails(self) -> list[Mail]:
-        return await asyncio.to_thread(self._read_all)
+    async def mails(self, to: Collection[str] | None = None) -> list[Mail]:
+        return await asyncio.to_thread(self._read_all, to)
 
-    def _read_all(self) -> list[Mail]:
-        entries = {entry["id"]: entry["envelope"] for entry in json.loads(self._get("/email"))}
-        for mail_id in entries.keys() - self._fetched.keys():
-            self._fetched[mail_id] = self._read(mail_id, entries[mail_id])
-        return [self._fetched[mail_id] for mail_id in entries]
+    def _read_all(self, to: Collection[str] | None) -> list[Mail]:
+        """Each mail takes a request: those that are not asked for are not fetched."""
+        entries = json.loads(self._get("/email"))
+        return [self._read(entry) for entry in entries if to is None or not set(_recipients(entry)).isdisjoint(to)]
 
-    def _read(self, mail_id: str, envelope: dict[str, Any]) -> Mail:
+    def _read(self, entry: dict[str, Any]) -> Mail:
         return Mail(
-            sender=envelope["from"]["address"],
-            recipients=tuple(recipient["address"] for recipient in envelope["to"]),
-            message=_parse(self._get(f"/email/{mail_id}/source")),
+            sender=entry["envelope"]["from"]["address"],
+            recipients=_recipients(entry),
+            message=_parse(self._get(f"/email/{entry['id']}/source")),
         )
 
     def _get(self, path: str) -> bytes:
         with urllib.request.urlopen(self.api_url.rstrip("/") + path, timeout=_ANSWERS_WITHIN_SECONDS) as response:
             body: bytes = response.read()
         return body
+
+
+def _recipients(entry: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(recipient["address"] for recipient in entry["envelope"]["to"])
 
 
 def mailbox_at(location: str) -> Mailbox:

@@ -97,7 +97,7 @@ class Codec(Generic[M]):
                 place, appended_at_ms = original_place(record)
             except ValueError as error:
                 return Unreadable(record, record.place, f"not a dead letter that could be replayed: {error}")
-            by_broker = True
+            by_broker = not has_producers_time(record)
         input_ = self.inputs.get(place.topic)
         if input_ is None:
             return Unreadable(record, record.place, f"this group does not read {place.topic}")
@@ -124,6 +124,11 @@ def original_place(record: Record) -> tuple[Place, int]:
     except KeyError as error:
         raise ValueError(f"it has no header {error.args[0]}") from None
     return Place(topic, partition, offset), timestamp_ms
+
+
+def has_producers_time(record: Record) -> bool:
+    """Of a letter: whether its timestamp is the producer's. Among the dead letters it does not become the broker's."""
+    return dict(record.headers).get("__dlq.errors.timestamp.type") == b"CreateTime"
 
 
 def _number(told: Mapping[str, bytes], field: str, *, most: int) -> int:

@@ -23,7 +23,8 @@ def dead_letter_topic(group: str, source: str) -> str:
 def dead_letter(group: str, letter: Unreadable, *, kind: str) -> Outgoing:
     """Names of the added headers as in KIP-1191, values UTF-8 text; the timestamp is the first append, in ms.
 
-    A letter that was replayed keeps its first place and time, and one more attempt is counted.
+    A letter that was replayed keeps its first place and time, and one more attempt is counted. Where the timestamp is
+    not the broker's, `timestamp.type` says so: nobody is judged by a time that a producer made up (R9).
     """
     record, place = letter.record, letter.place
     first_timestamp_ms = original_place(record)[1] if letter.replayed else record.timestamp_ms
@@ -37,6 +38,8 @@ def dead_letter(group: str, letter: Unreadable, *, kind: str) -> Outgoing:
         "message": letter.problem[:_LONGEST_MESSAGE],
         "attempts": str(_attempts_before(letter) + 1),
     }
+    if not letter.replayed and not record.append_time:
+        told["timestamp.type"] = "CreateTime"
     added = [(PREFIX + name, text.encode(errors="replace")) for name, text in told.items()]
     kept = _without(record.headers, [name for name, _ in added]) if letter.replayed else record.headers
     return Outgoing(dead_letter_topic(group, place.topic), record.key, record.value, [*kept, *added])

@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from contracts.fields import Message
 from contracts.topics import CONVERSATION, GROUPS, Group, dead_letter_topic, read_by, replay_topic
-from messaging.codec import original_place
+from messaging.codec import has_producers_time, original_place
 from messaging.dead_letters import PREFIX
 from messaging.records import Place, Record
 from ops.places import EPOCH, Partition, instant
@@ -25,8 +25,8 @@ State = Literal["waiting", "replayed", "handled"]
 class Letter:
     """A dead letter without its content. `origin` is where the message first lay, and was appended at `appended_at`.
 
-    What a letter that somebody made by hand does not tell is None, its origin then the letter's own place.
-    `written_at` is by the clock of the worker that gave it up.
+    What is not known is None: when it was appended, if its time was the producer's; of a letter that somebody made by
+    hand anything, its origin then its own place. `written_at` is when the letter itself was appended.
     """
 
     place: Place
@@ -111,7 +111,7 @@ def read_letter(record: Record) -> Letter:
     attempts = told.get(PREFIX + "attempts", "")
     try:
         origin, appended_ms = original_place(record)
-        appended_at = instant(appended_ms)
+        appended_at = instant(appended_ms) if not has_producers_time(record) else None
     except (ValueError, OverflowError):
         origin, appended_at = record.place, None
     return Letter(

@@ -180,4 +180,4 @@ class _ForPrograms:
 def why_left_out(case: Case) -> str:
     if case.state == "handled":
         return state(case)
-    return f"{case.letter.group} would not know what it is: it does not say from which of its topics it came"
+    return f"{case.letter.group} would not take it: it does not say from which of its topics it came, and when"

@@ -25,6 +25,8 @@ async def test_each_mail_is_kept_in_order_with_its_envelope(mail: MailPart) -> N
     assert first.body("plain") == "Zum Glück rechtzeitig.\n"
     assert first.body("html") == ""
     assert second.subject == "Credits refunded"
+    (hidden,) = await mail.mailbox.mails(to=["hidden@example.com", "nobody@example.com"])
+    assert hidden.subject == first.subject
 
 
 async def test_mails_survive_a_stop_and_a_start_and_new_ones_come_after_them(

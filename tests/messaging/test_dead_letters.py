@@ -8,7 +8,7 @@ from messaging.codec import Received, Unreadable
 from messaging.dead_letters import FailureTally, TooManyDeadLetters, dead_letter, place_id
 from messaging.records import Headers, Outgoing, Record
 from tests.messaging.bench import NOON, add, headers, new_id, record, replayed, told_of_failure
-from tests.messaging.poison import poison
+from tests.messaging.poison import BODY, KEY, poison
 from tests.messaging.toy import make_codec
 
 CODEC = make_codec()
@@ -86,6 +86,17 @@ def test_a_letter_is_replayed_as_the_message_that_it_was() -> None:
         before.appended_at,
         before.content_hash,
     )
+
+
+def test_a_producers_time_does_not_become_the_brokers_by_being_replayed() -> None:
+    by_producer = record(key=KEY, value=BODY, told=headers("toy.Add.v1", new_id()), append_time=False)
+    letter = bury(by_producer)
+    assert told_of_failure(letter)["timestamp.type"] == "CreateTime"
+    for again in (replayed(letter), replayed(bury(replayed(letter)))):
+        reading = CODEC.read(again)
+        assert isinstance(reading, Unreadable)
+        assert reading.problem == "its time is the producer's: toy.commands is not on LogAppendTime"
+    assert "timestamp.type" not in told_of_failure(bury(add(new_id())))
 
 
 def test_what_operators_replay_by_mistake_becomes_a_dead_letter_of_the_replay_topic() -> None:

@@ -134,8 +134,9 @@ async def all_become(queue: Queue, *statuses: str, within_seconds: float = PATIE
     """Waits until the emails have these statuses, in whatever order, and all that is decided is announced."""
 
     async def have() -> bool:
-        left = await queue.run("SELECT 1 FROM emails WHERE status IN ('sent', 'failed') AND NOT announced LIMIT 1")
-        return sorted(await queue.statuses()) == sorted(statuses) and not left
+        if sorted(await queue.statuses()) != sorted(statuses):
+            return False
+        return not await queue.run("SELECT 1 FROM emails WHERE status IN ('sent', 'failed') AND NOT announced LIMIT 1")
 
     assert await until(have, within_seconds), f"in the end they are {Counter(await queue.statuses())}"
 

@@ -8,13 +8,7 @@ from typing import Any
 
 import pytest
 
-from contracts.fields import Message
-from contracts.topics import read_by
-from messaging.batches import Batch
-from messaging.codec import Codec
-from messaging.pipeline import Pipeline
-from messaging.records import Outgoing, Record
-from services.notifier.handler import NotifierHandler
+from messaging.records import Record
 from services.notifier.notices import email_id
 from tests.notifier.events import (
     approved,
@@ -27,9 +21,9 @@ from tests.notifier.events import (
     rescheduled,
     scheduled,
 )
+from tests.notifier.facts_reader import MAX_AGE, Reader
 from tests.notifier.queue import Queue, id_of
 
-MAX_AGE = timedelta(days=7)
 HOUR = timedelta(hours=1)
 TOLD = [
     ("session_scheduled", "client"),
@@ -40,26 +34,6 @@ TOLD = [
     ("session_canceled", "coach"),
     ("credits_refunded", "client"),
 ]
-
-
-class Reader:
-    """A notifier's worker without its broker. `published` is what it says by itself: dead letters, that is."""
-
-    def __init__(self, queue: Queue) -> None:
-        self.news = asyncio.Event()
-        self.published: list[Outgoing] = []
-        handler = NotifierHandler(MAX_AGE, self.news)
-        batch = Batch("notifier", handler, queue.engine, self._publish, commands=[], budget_seconds=5)
-        codec: Codec[Message] = Codec(read_by("notifier"), "replay.notifier")
-        contended = handler.contended | {"journal_pkey"}
-        self._pipeline = Pipeline("notifier", codec, batch, queue.engine, contended=contended)
-
-    async def read(self, *messages: Message | Record) -> None:
-        """As one batch."""
-        await self._pipeline.process([item if isinstance(item, Record) else record(item) for item in messages])
-
-    async def _publish(self, records: Sequence[Outgoing]) -> None:
-        self.published.extend(records)
 
 
 @pytest.fixture

@@ -133,6 +133,13 @@ def test_a_letter_is_read_as_a_worker_writes_it() -> None:
     assert read_letter(lies(twice.topic, twice.headers, 20)) == letter(20, attempts=2)
 
 
+def test_of_a_letter_with_the_producers_time_it_is_not_known_when_it_arrived() -> None:
+    original = Record(ORIGIN, b"k", b"v", HANDED_OVER, int(DIED.timestamp() * 1000), append_time=False)
+    written = dead_letter("booking", Unreadable(original, ORIGIN, "its time is the producer's"), kind="Unreadable")
+    found = read_letter(lies(written.topic, written.headers))
+    assert (found.origin, found.appended_at, found.can_be_replayed) == (ORIGIN, None, False)
+
+
 @pytest.mark.parametrize(
     "told",
     [

@@ -136,9 +136,17 @@ async def test_a_partition_that_stands_at_a_record_goes_on_behind_it_and_the_rec
         _, out, _ = await run("dead-letters", "list", "--group", "booking", "--class", "Unparsed")
         (line,) = [line for line in out.splitlines() if broken.session_id in line]
         assert f"  {COMMANDS}:{partition}:{place.offset}  " in line
-        exit_code, out, _ = await run("dead-letters", "replay", line.split()[0], "--yes")
-        assert exit_code == 0
-        assert "  answered  SessionRequested (" in out
+        await puts_back(run, desk, line.split()[0], broken)
+
+
+async def puts_back(run: Run, desk: Desk, letter: str, broken: Asked) -> None:
+    exit_code, out, err = await run("dead-letters", "replay", letter, "--yes")
+    if not isinstance(desk.broker, ContainerPart):
+        # There its time is the producer's, by which nobody is judged.
+        assert (exit_code, err.startswith(f"{letter} is left out: booking would not take it: ")) == (0, True)
+        return
+    assert exit_code == 0
+    assert "  answered  SessionRequested (" in out
     (replayed,) = [one for one in await desk.all_of("replay.booking") if told(one, "ce_id") == broken.command_id]
     assert (replayed.key, replayed.value) == (broken.key, broken.value)
     assert dict(replayed.headers)[SHOWN] == b"1"

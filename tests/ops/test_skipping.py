@@ -37,6 +37,7 @@ def test_a_record_that_can_be_read_is_kept_whole_and_its_neighbours_are_left_to_
         "class": "Unparsed",
         "message": "because",
         "attempts": "1",
+        "timestamp.type": "CreateTime",
     }
     assert found.goes_on_at == 1043
 

@@ -81,7 +81,7 @@ class Bus:
 
         They go where `key` goes, else where the first one's own does. The batch is squeezed: many may be large.
         """
-        await self._producer.partitions_for(topic)
+        await self._producer.partitions_for(topic)  # else it may not know of any yet
         partition = self._producer._partition(topic, None, None, None, key or records[0][0], None)
         batch = BatchBuilder(_LARGEST_BATCH_BYTES, DefaultRecordBatch.CODEC_ZSTD)
         for key, value, headers in records:

@@ -127,7 +127,7 @@ class Platform:
 
         async def arrived() -> bool:
             assert self.stack.mailbox is not None
-            mails[:] = [mail for mail in await self.stack.mailbox.mails() if someone.email in mail.recipients]
+            mails[:] = await self.stack.mailbox.mails(to=[someone.email])
             return len(mails) >= count
 
         await eventually(arrived, f"{count} mails to {someone.name}")

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
 import pytest
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
 from tests.messaging.poison import Carrier, Poison, kinds
 from tests.system.bus import LONGEST_WAIT_SECONDS, Raw, command_headers
@@ -141,13 +141,11 @@ class Batches:
 
 @pytest.fixture(scope="module")
 async def batches(platform: Platform) -> AsyncIterator[Batches]:
-    consumer = AIOKafkaConsumer(bootstrap_servers=platform.stack.bootstrap_servers, group_id=None)
+    consumer = AIOKafkaConsumer(
+        REPLIES, DEAD_LETTERS, bootstrap_servers=platform.stack.bootstrap_servers, group_id=None
+    )
     await consumer.start()
     try:
-        topics = [topic for topic in await consumer.topics() if topic in (REPLIES, DEAD_LETTERS)]
-        consumer.assign(
-            [TopicPartition(topic, number) for topic in topics for number in consumer.partitions_for_topic(topic)]
-        )
         await consumer.seek_to_end()
         yield Batches(platform, Observer(consumer))
     finally:
