@@ -71,6 +71,8 @@ class Deliverer:
         self._pace = pace
         self._news = news
         self._stopping = asyncio.Event()
+        self._claim_token = str(uuid.uuid4())
+        self._claim_is_unheard = False
         self._under_way = 0
         self._sends: set[asyncio.Task[None]] = set()
         self._results: Gathering[Result] = Gathering(at_most=RECORD_AT_MOST, within_seconds=RECORD_WITHIN_SECONDS)
@@ -131,14 +133,19 @@ class Deliverer:
                 await _wait(self._news, next(pauses))
 
     async def _claim(self, at_most: int) -> Turn:
+        """What a commit claimed whose reply was lost, the next one gives back: else it would count as a crash."""
         async with self._transaction() as connection:
-            return await store.claim(
+            may_be_claimed, self._claim_is_unheard = self._claim_is_unheard, True
+            turn = await store.claim(
                 connection,
-                str(uuid.uuid4()),
+                self._claim_token,
+                may_be_claimed=may_be_claimed,
                 at_most=at_most,
                 lease_seconds=self._pace.lease_seconds,
                 per_minute=self._pace.per_reader_per_minute,
             )
+        self._claim_token, self._claim_is_unheard = str(uuid.uuid4()), False
+        return turn
 
     def _at_most(self) -> int:
         """While nothing can be sent, one email asks whether it can again."""

@@ -175,6 +175,12 @@ _CLAIM = text(f"""
     FROM (SELECT count(*) AS put_off FROM put_off) AS counted LEFT JOIN claimed ON true
 """)
 
+# As if they had never been claimed: whoever claimed them has not heard of it, and sends none of them.
+_UNCLAIM = text("""
+    UPDATE emails SET status = 'waiting', attempts = attempts - 1, claim = NULL, claimed_at = NULL
+    WHERE status = 'sending' AND claim = CAST(:claim AS uuid)
+""")
+
 # Those whose lease ended with whoever held it: they may have been sent. One more attempt ever, then they have failed.
 _END_LEASES = text("""
     UPDATE emails SET
@@ -255,13 +261,21 @@ async def add(connection: AsyncConnection, emails: Sequence[NewEmail]) -> None:
 
 
 async def claim(
-    connection: AsyncConnection, token: str, *, at_most: int, lease_seconds: float, per_minute: int
+    connection: AsyncConnection,
+    token: str,
+    *,
+    may_be_claimed: bool = False,
+    at_most: int,
+    lease_seconds: float,
+    per_minute: int,
 ) -> Turn:
     """Emails whose turn it is: per session and reader in the order of the facts, per reader at the given pace.
 
-    Waits for another worker's look at the queue to commit.
+    Waits for another look at the queue to end. `may_be_claimed`: whether one of this token did, nobody has heard.
     """
     await connection.execute(_TAKE_TURN, {"lock": _TURN_LOCK})
+    if may_be_claimed:
+        await connection.execute(_UNCLAIM, {"claim": token})
     rows = await connection.execute(
         _CLAIM,
         {"claim": token, "at_most": at_most, "lease": timedelta(seconds=lease_seconds), "per_minute": per_minute},

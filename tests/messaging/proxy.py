@@ -21,17 +21,20 @@ class Wire:
         self.starting = 0
         self.port = 0
         self.swallowed = Event()
-        self._unanswered: bytes | None = None
+        self._after, self._unanswered = b"", b""
         self._ends: list[StreamWriter] = []
 
     @property
     def url(self) -> URL:
         return self._target.set(host="127.0.0.1", port=self.port)
 
-    def swallow_reply_to(self, words: bytes) -> None:
-        """The next request with these words arrives; its reply, and all else on its connection, vanishes."""
+    def swallow_reply_to(self, words: bytes, *, after: bytes = b"") -> None:
+        """The next request with these words arrives; its reply, and all else on its connection, vanishes.
+
+        With `after`: the next one on a connection over which these went before.
+        """
         self.swallowed.clear()
-        self._unanswered = words
+        self._after, self._unanswered = after, words
 
     async def serve(self, reader: StreamReader, writer: StreamWriter) -> None:
         if self.starting > 0:
@@ -47,12 +50,14 @@ class Wire:
         )
 
     async def _pass_on(self, source: StreamReader, target: StreamWriter, silence: Event, *, requests: bool) -> None:
+        is_after = False
         with suppress(OSError):
             while octets := await source.read(65536):
                 if self.dead or silence.is_set():
                     continue
-                if requests and self._unanswered is not None and self._unanswered in octets:
-                    self._unanswered = None
+                is_after = is_after or self._after in octets
+                if requests and is_after and self._unanswered and self._unanswered in octets:
+                    self._unanswered = b""
                     silence.set()
                     self.swallowed.set()
                 target.write(octets)

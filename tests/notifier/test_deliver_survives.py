@@ -10,6 +10,7 @@ from sqlalchemy.engine import URL
 from structlog.testing import capture_logs
 
 from messaging.database import create_engine
+from tests.messaging.proxy import wire
 from tests.notifier.mailroom import AWAY, Bus, all_become, eventually, gets, mailroom, mails
 from tests.notifier.queue import LEASE_SECONDS, Queue, about
 from tests.notifier.scripted_smtp import SILENCE, scripted_server
@@ -235,6 +236,21 @@ async def test_what_was_sent_while_the_database_was_away_is_recorded_when_it_is_
                 await all_become(queue, *(60 * ["sent"]))
     assert set(Counter(mail["Message-ID"] for mail in mails(server)).values()) == {1}
     assert failed_to_record() == 1, "said once, not in a loop"
+
+
+async def test_emails_whose_claim_was_committed_and_not_acknowledged_are_sent_at_once_and_count_as_no_crash(
+    queue: Queue, database: URL
+) -> None:
+    await queue.add(about(declined(), "a"), about(declined(), "b"))
+    async with scripted_server() as server, wire(database) as line:
+        line.swallow_reply_to(b"COMMIT", after=b"pg_advisory_xact_lock")
+        through = Queue(create_engine(line.url, application_name="tests"))
+        async with mailroom(through, server.port):
+            await all_become(queue, "sent", "sent")
+        assert line.swallowed.is_set()
+        await through.engine.dispose()
+    assert await queue.run("SELECT attempts, times_unknown FROM emails") == [(1, 0), (1, 0)]
+    assert len(server.contents) == 2
 
 
 async def test_a_worker_that_began_without_its_database_goes_on_when_it_is_there(queue: Queue, database: URL) -> None:
