@@ -101,10 +101,13 @@ def _who_is_told(event: str, body: Mapping[str, Any]) -> tuple[str, tuple[Reader
 
 @dataclass(frozen=True, slots=True)
 class MailAudit:
+    """`given_up`: of which nobody knows what became, twice; of these `given_up_unseen` never came to the server."""
+
     findings: tuple[Finding, ...]
     promised: int
     sent_twice: int
     given_up: int
+    given_up_unseen: int
 
 
 def audit_mail(
@@ -117,8 +120,14 @@ def audit_mail(
     told = {(one.event_id, one.kind, one.reader): one for one in reversed(news)}
     found = [*_fates(promised, told, copies, excuses), *_copies(copies, excuses), *_unasked(told, copies)]
     found += _disorder(promised, told, copies)
-    given_up = sum(one.why is not None for one in told.values())
-    return MailAudit(tuple(found), len(promised), sum(len(one) > 1 for one in copies.values()), given_up)
+    given_up = [one.email_id for one in told.values() if one.why is not None]
+    return MailAudit(
+        tuple(found),
+        promised=len(promised),
+        sent_twice=sum(len(one) > 1 for one in copies.values()),
+        given_up=len(given_up),
+        given_up_unseen=sum(email_id not in copies for email_id in given_up),
+    )
 
 
 def _email_id(message_id: str) -> str:

@@ -80,6 +80,9 @@ def test_an_email_may_be_given_up_after_two_tries_of_which_nobody_knows_what_bec
     assert kinds(CAME[:1], news, [KILLED, replace(KILLED, origin="notifier 2")]) == []
     assert kinds(CAME[:1], news, [KILLED]) == ["email missing"]
     assert kinds((CAME[0], replace(CAME[1], answer="taken and hung up")), news, [KILLED]) == []
+    for came, unseen in ((CAME, 0), (CAME[:1], 1)):
+        counted = audit_mail((CANCELED, REFUNDED), news, came, [KILLED])
+        assert (counted.given_up, counted.given_up_unseen) == (1, unseen)
 
 
 def event(status: str = "scheduled", **fields: object) -> dict[str, object]:

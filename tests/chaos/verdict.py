@@ -57,4 +57,5 @@ def _counts(course: Course, log: BusLog, mail: MailAudit) -> dict[str, int]:
         "emails promised": mail.promised,
         "emails that came twice": mail.sent_twice,
         "emails given up after two tries": mail.given_up,
+        "… that the server never got": mail.given_up_unseen,
     }
