@@ -21,7 +21,7 @@ def existing_tests() -> set[str]:
     return {name for file in files for name in re.findall(r"def (test_\w+)", file.read_text())}
 
 
-@pytest.mark.parametrize("document", ["audit.md", "faults.md", "guarantees.md", "rules.md"])
+@pytest.mark.parametrize("document", ["audit.md", "emails.md", "faults.md", "guarantees.md", "rules.md"])
 def test_every_test_that_a_document_names_is_there(document: str) -> None:
     named = named_tests(document)
     assert named
