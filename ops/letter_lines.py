@@ -46,7 +46,7 @@ def facts(case: Case, record: Record) -> Iterator[tuple[str, str]]:
     letter = read_letter(record)
     yield "letter", address(record.place)
     yield "from", address(letter.origin) if letter.origin != letter.place else "unknown: no worker wrote it"
-    yield "appended", f"{moment(letter.appended_at)} UTC"
+    yield "appended", f"{moment(letter.appended_at)} UTC" if letter.appended_at is not None else "unknown"
     yield "group", letter.group
     yield "class", letter.error_class
     yield "why", " · ".join(letter.message.split("\n"))
