@@ -18,7 +18,7 @@ from devstack.processes import stop_leftovers
 READY = r"""postgres   ready +\d+\.\d s   \.devstack/postgres \(kept\)
 broker     ready +\d+\.\d s   127\.0\.0\.1:\d+    development broker: a crash may lose its last second
 mail       ready +\d+\.\d s   127\.0\.0\.1:\d+    kept in \.devstack/mail
-migrate    ready +\d+\.\d s   booking 0001 · credits 0001 · notifier 0002
+migrate    ready +\d+\.\d s   booking 0001 · credits 0001 · notifier 0001
 booking credits notifier ready +\d+\.\d s
 ─+
 """
