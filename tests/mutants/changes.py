@@ -8,10 +8,29 @@ DIARY = "services/booking/diary.py"
 BOOKING = "services/booking/handler.py"
 LEDGER = "services/credits/ledger.py"
 NOTICES = "services/notifier/notices.py"
+FIELDS = "contracts/fields.py"
+BATCHES = "messaging/batches.py"
+CODEC = "messaging/codec.py"
+JOURNAL = "messaging/journal.py"
+BOOKING_STORE = "services/booking/store.py"
+BOOKING_TABLES = "services/booking/migrations/versions/0001_sessions.py"
+BOOKS = "services/credits/books.py"
+CREDITS_STORE = "services/credits/store.py"
+CREDITS_WORDS = "services/credits/translation.py"
+CREDITS_TABLES = "services/credits/migrations/versions/0001_ledger.py"
 
-BOOKING_RULES = ("tests/booking/test_policy.py", "tests/booking/test_sessions.py", "tests/booking/test_diary.py")
+BOOKING_RULES = (
+    "tests/booking/test_policy.py",
+    "tests/booking/test_sessions.py",
+    "tests/booking/test_diary.py",
+    "tests/booking/test_precedence.py",
+)
 BOOKING_BATCHES = ("tests/booking/test_handler.py", "tests/booking/test_wire.py")
+BOOKING_AT_ONCE = ("tests/booking/test_workers.py",)
 CREDITS_RULES = ("tests/credits/test_ledger.py",)
+CREDITS_BATCHES = ("tests/credits/test_handler.py", "tests/credits/test_tables.py")
+CREDITS_AT_ONCE = ("tests/credits/test_races.py",)
+FIELD_RULES = ("tests/contracts/test_fields.py",)
 NOTICE_RULES = ("tests/notifier/test_notices.py",)
 
 
@@ -232,6 +251,321 @@ CHANGES = (
         "        page.release(ending.session_id)\n",
         "        pass\n",
         CREDITS_RULES,
+    ),
+    Change(
+        "R1 a charge that was declined schedules",
+        SESSIONS,
+        'version=session.version + 1, status="declined"), why)',
+        'version=session.version + 1, status="scheduled"), why)',
+        BOOKING_RULES,
+    ),
+    Change(
+        "R2 the client's time is not taken",
+        DIARY,
+        "def take(self, session: Session) -> None:\n        for person_id in (session.client.id, session.coach.id):",
+        "def take(self, session: Session) -> None:\n        for person_id in (session.coach.id,):",
+        BOOKING_RULES,
+    ),
+    Change(
+        "R2 the client's time is not kept",
+        BOOKING_STORE,
+        "for person in (session.client, session.coach)]",
+        "for person in (session.coach,)]",
+        BOOKING_BATCHES,
+    ),
+    Change(
+        "R2 the database lets a double booking pass",
+        BOOKING_TABLES,
+        "EXCLUDE USING gist (person_id WITH =, during WITH &&)",
+        "EXCLUDE USING gist (person_id WITH =, session_id WITH =, during WITH &&)",
+        BOOKING_AT_ONCE,
+    ),
+    Change(
+        "R2 a refusal of the database is a dead letter",
+        BOOKING_STORE,
+        '"holds_pkey", "holds_overlap"})',
+        '"holds_pkey"})',
+        BOOKING_AT_ONCE,
+    ),
+    Change(
+        "R2 people are not locked",
+        BOOKING,
+        "people=people, sessions=session_ids",
+        "people=(), sessions=session_ids",
+        BOOKING_AT_ONCE,
+    ),
+    Change(
+        "R4 sessions are not locked",
+        BOOKING,
+        "people=people, sessions=session_ids",
+        "people=people, sessions=()",
+        BOOKING_AT_ONCE,
+    ),
+    Change(
+        "locks in the order of the messages",
+        BOOKING_STORE,
+        '{"person_ids": sorted(people)}',
+        '{"person_ids": list(people)}',
+        BOOKING_AT_ONCE,
+    ),
+    Change(
+        "R6 an unconfirmed one says that it is not refundable",
+        SESSIONS,
+        "refundable = not confirmed or policy",
+        "refundable = policy",
+        BOOKING_RULES,
+    ),
+    Change(
+        "R7 a chosen refund is the policy's", SESSIONS, '"chosen": str(by)', '"chosen": "the policy"', BOOKING_RULES
+    ),
+    Change(
+        "R7 a chosen refund is nobody's",
+        CREDITS_WORDS,
+        'books.Refund("chosen", books.Actor(by.role, by.id))',
+        'books.Refund("automatic")',
+        CREDITS_BATCHES,
+    ),
+    Change(
+        "R8 who approved the first is forgotten",
+        SESSIONS,
+        "version=session.version + 1, refunded_by=str(by))",
+        'version=session.version + 1, refunded_by="somebody")',
+        BOOKING_RULES,
+    ),
+    Change(
+        "R9 the producer's time is taken for the broker's",
+        CODEC,
+        "if input_.append_time and not by_broker:",
+        "if False:",
+        ("tests/messaging/test_codec.py",),
+    ),
+    Change("R12 a blank reason is one", FIELDS, "(value.strip() or None)", "value.strip()", FIELD_RULES),
+    Change(
+        "R12 a reason of 501",
+        FIELDS,
+        "StringConstraints(max_length=500)",
+        "StringConstraints(max_length=501)",
+        FIELD_RULES,
+    ),
+    Change(
+        "R12 the reason is not kept",
+        BOOKING_STORE,
+        "reason = changed.reason, refunded_by",
+        "refunded_by",
+        BOOKING_BATCHES,
+    ),
+    Change(
+        "R13 an event that comes again is answered again",
+        BATCHES,
+        'elif reading_topic(reading) in self._commands and before.outcome != "dead":',
+        'elif before.outcome != "dead":',
+        BOOKING_BATCHES,
+    ),
+    Change(
+        "R13 a command that comes again is not answered",
+        BATCHES,
+        'elif reading_topic(reading) in self._commands and before.outcome != "dead":',
+        "elif False:",
+        BOOKING_BATCHES,
+    ),
+    Change(
+        "R13 other content under one id is no matter",
+        CODEC,
+        "digest(envelope.type, record.key, body)",
+        "digest(envelope.type, record.key, {})",
+        BOOKING_BATCHES,
+    ),
+    Change(
+        "R13 all other contents are refused under one id",
+        BATCHES,
+        "discriminator=message.content_hash.hex()",
+        'discriminator=""',
+        BOOKING_BATCHES,
+    ),
+    Change(
+        "R16 the version stays when it is canceled",
+        SESSIONS,
+        'version=session.version + 1,\n        status="canceled"',
+        'version=session.version,\n        status="canceled"',
+        BOOKING_RULES,
+    ),
+    Change(
+        "R16 a move tells the new deadline as the old one",
+        SESSIONS,
+        "previous_refundable_until=session.refundable_until",
+        "previous_refundable_until=moved.refundable_until",
+        BOOKING_RULES,
+    ),
+    Change(
+        "in the past: a move to its own arrival",
+        SESSIONS,
+        "    if starts_at <= at:",
+        "    if starts_at < at:",
+        BOOKING_RULES,
+    ),
+    Change(
+        "precedence: what became of it before who may not choose",
+        SESSIONS,
+        "problem = _not_a_party(session, by) or _client_chooses_refund(by, refund)",
+        "problem = _not_a_party(session, by) or _not_live(session) or _client_chooses_refund(by, refund)",
+        BOOKING_RULES,
+    ),
+    Change(
+        "precedence: the start before what became of it",
+        SESSIONS,
+        "problem = _not_a_party(session, by) or _not_live(session) or _started(session, at)",
+        "problem = _not_a_party(session, by) or _started(session, at) or _not_live(session)",
+        BOOKING_RULES,
+    ),
+    Change(
+        "precedence: it went back before nothing was charged",
+        SESSIONS,
+        "if session.credits == 0:",
+        "if session.credits == 0 and session.refunded_by is None:",
+        BOOKING_RULES,
+    ),
+    Change(
+        "times: an offset's minutes without end",
+        FIELDS,
+        r":[0-5]\d)",
+        r":\d\d)",
+        FIELD_RULES,
+    ),
+    Change(
+        "times: rounded to the millisecond",
+        FIELDS,
+        "moment.microsecond // 1000 * 1000",
+        "min(round(moment.microsecond, -3), 999_000)",
+        FIELD_RULES,
+    ),
+    Change(
+        "times: a session of exactly 24 hours is too long",
+        FIELDS,
+        "ends_at - starts_at <= LONGEST_SESSION",
+        "ends_at - starts_at < LONGEST_SESSION",
+        FIELD_RULES,
+    ),
+    Change("numbers: 3.0 is 3", FIELDS, "strict=True", "strict=False", FIELD_RULES),
+    Change(
+        "R20 a charge gives what it should take",
+        LEDGER,
+        'Transfer("charge", account.account_id, CHARGES, price',
+        'Transfer("charge", CHARGES, account.account_id, price',
+        CREDITS_RULES,
+    ),
+    Change(
+        "R20 the ledger can be emptied",
+        CREDITS_TABLES,
+        "BEFORE UPDATE OR DELETE OR TRUNCATE",
+        "BEFORE UPDATE OR DELETE",
+        CREDITS_BATCHES,
+    ),
+    Change(
+        "R20 the ledger can be changed by who poses as a replica",
+        CREDITS_TABLES,
+        "ENABLE ALWAYS TRIGGER",
+        "ENABLE TRIGGER",
+        CREDITS_BATCHES,
+    ),
+    Change(
+        "R21 the database lets an account below zero",
+        CREDITS_TABLES,
+        "accounts_never_below_zero CHECK (balance_credits >= 0)",
+        "accounts_never_below_zero CHECK (true)",
+        CREDITS_BATCHES,
+    ),
+    Change(
+        "R21 accounts are not locked",
+        CREDITS_STORE,
+        "await connection.execute(_LOCK_ACCOUNTS, ids)",
+        "pass",
+        CREDITS_AT_ONCE,
+    ),
+    Change(
+        "R22 the database lets a second refund pass",
+        CREDITS_TABLES,
+        "CREATE UNIQUE INDEX transfers_session_kind",
+        "CREATE INDEX transfers_session_kind",
+        CREDITS_BATCHES,
+    ),
+    Change("R22 nothing goes back, and is told", LEDGER, " and before.credits > 0 and", " and", CREDITS_RULES),
+    Change(
+        "R24 the database lets a second grant pass",
+        CREDITS_TABLES,
+        "CREATE UNIQUE INDEX transfers_grant",
+        "CREATE INDEX transfers_grant",
+        CREDITS_BATCHES,
+    ),
+    Change(
+        "R24 two grants at once are a dead letter",
+        CREDITS_STORE,
+        'frozenset({"transfers_grant"})',
+        'frozenset({"grants"})',
+        CREDITS_AT_ONCE,
+    ),
+    Change(
+        "R25 the running balance is the movement",
+        CREDITS_STORE,
+        "[transfer.account.balance_credits for transfer",
+        "[transfer.credits for transfer",
+        CREDITS_BATCHES,
+    ),
+    Change("R25 a note is lost", CREDITS_STORE, "[transfer.note for transfer", "[None for transfer", CREDITS_BATCHES),
+    Change(
+        "an account's version stays",
+        BOOKS,
+        "self.version + 1, self.balance_credits",
+        "self.version, self.balance_credits",
+        CREDITS_RULES,
+    ),
+    Change(
+        "an account's version stays when it is declined",
+        LEDGER,
+        "self._spoken_of(account, 0) if account.exists else account",
+        "account",
+        CREDITS_RULES,
+    ),
+    Change(
+        "R26 the last who asked is served first",
+        BOOKS,
+        "sorted(waiting, key=_waits_since)",
+        "sorted(waiting, key=_waits_since, reverse=True)",
+        CREDITS_RULES,
+    ),
+    Change(
+        "R26 who waits for one that was canceled waiting is forgotten",
+        LEDGER,
+        "closed.append(session.session_id)",
+        "pass",
+        CREDITS_RULES,
+    ),
+    Change(
+        "R26 one that was never asked for holds nobody up",
+        LEDGER,
+        "wait_left = _open_wait(books, ending.wait)",
+        "wait_left = None",
+        CREDITS_RULES,
+    ),
+    Change(
+        "R26 who began to wait a moment ago is not seen",
+        CREDITS_STORE,
+        "wanted = locked | await _waiting_for(connection, locked)",
+        "wanted = locked",
+        CREDITS_AT_ONCE,
+    ),
+    Change(
+        "R40 what others left unannounced is left",
+        BATCHES,
+        "turn.left_by_others.extend(left.records())",
+        "pass",
+        BOOKING_AT_ONCE,
+    ),
+    Change(
+        "a mark reads the whole journal",
+        JOURNAL,
+        "announced = true\n    WHERE message_id = ANY(CAST(:message_ids AS uuid[])) AND (",
+        "announced = true\n    WHERE (",
+        ("tests/credits/test_growth.py",),
     ),
     Change(
         "R31 a move that moves nothing is mailed",
