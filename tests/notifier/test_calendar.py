@@ -5,6 +5,7 @@ from itertools import permutations
 from typing import get_args
 
 import pytest
+from ical.calendar_stream import IcsCalendarStream
 
 from services.notifier.calendar import Invitation, invitation
 from services.notifier.mailbox import Mailbox, mailbox
@@ -80,6 +81,22 @@ def test_an_invitation_says_when_and_with_whom() -> None:
         "PARTSTAT": "ACCEPTED",
         "RSVP": "FALSE",
     }
+
+
+@pytest.mark.parametrize("notice", [notice_of(scheduled(title="Größe; mit, Komma")), MOVED, notice_of(canceled())])
+def test_another_library_reads_the_same(notice: Notice) -> None:
+    calendar = IcsCalendarStream.calendar_from_ics(ics(notice).decode())
+    (event,) = calendar.events
+    is_off = notice.kind == "session_canceled"
+    assert (calendar.method, event.status) == (("CANCEL", "CANCELLED") if is_off else ("REQUEST", "CONFIRMED"))
+    assert (event.uid, event.sequence) == (f"{SESSION_ID}@example.org", notice.session_version)
+    assert (event.dtstart, event.dtend, event.dtstamp) == (notice.starts_at, notice.ends_at, notice.at)
+    assert event.summary == RENDERER.render(notice).summary
+    assert event.organizer
+    assert (event.organizer.uri, event.organizer.common_name) == ("mailto:coaching@example.org", "Coaching")
+    assert [(str(person.uri), person.common_name) for person in event.attendees] == [
+        ("mailto:ana@example.com", "Ana Silva")
+    ]
 
 
 def test_a_cancellation_says_so_in_its_status_too() -> None:

@@ -30,6 +30,10 @@ async def test_an_email_is_sent_recorded_and_announced(queue: Queue) -> None:
     async with scripted_server() as server, mailroom(queue, server.port) as room:
         await queue.add(about(canceled(), "a"))
         await all_become(queue, "sent", "sent")
+    # The organizer of the calendar part is who it is from, in the envelope as well.
+    assert {line for line in server.heard if line.startswith("MAIL")} == {"MAIL FROM:<coaching@example.org>"}
+    assert {mail["From"] for mail in mails(server)} == {"Coaching <coaching@example.org>"}
+    assert all(b"\r\nORGANIZER;CN=Coaching:mailto:coaching@example.org\r\n" in mail for mail in server.contents)
     assert sorted(mail["To"] for mail in mails(server)) == ["Ana Silva <a@example.com>", "Ben Ortiz <ben@example.com>"]
     said = {email.reader: email for email in room.bus.said}
     ((email_id, message_id, answer),) = await queue.run(

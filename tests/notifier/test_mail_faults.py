@@ -8,6 +8,7 @@ import asyncio
 import os
 import re
 from collections import Counter, defaultdict
+from contextlib import AsyncExitStack
 from email import message_from_bytes
 from typing import Any
 
@@ -100,9 +101,10 @@ async def test_an_outage_with_a_thousand_waiting_loses_nothing_and_costs_those_u
 ) -> None:
     await add_backlog(queue, sessions=200)
     port = free_port()
-    async with mailroom(queue, port, **SOON) as room:
+    async with AsyncExitStack() as work:
         async with scripted_server(port=port) as server:
-            await gets(server, 100)
+            room = await work.enter_async_context(mailroom(queue, port, **SOON))
+            await gets(server, 50)
         before = list(server.taken)
         await asyncio.sleep(OUTAGE_SECONDS)
         assert "cannot be reached" in (await room.deliverer.problem() or "")
