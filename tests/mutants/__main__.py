@@ -28,7 +28,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(AT_ONCE) as pool:
         unchanged = run(Path(folder) / "unchanged", sorted({test for change in CHANGES for test in change.tests}))
         if unchanged.returncode != 0:
-            sys.stdout.write(f"the tests fail with nothing changed; mend them first:\n{unchanged.stdout}\n")
+            told = f"{unchanged.stdout}{unchanged.stderr}"
+            sys.stdout.write(
+                f"with nothing changed, pytest ended with {unchanged.returncode}; mend that first:\n{told}\n"
+            )
             return 1
         outcomes = pool.map(
             lambda numbered: is_caught(Path(folder) / str(numbered[0]), numbered[1]), enumerate(CHANGES)
