@@ -14,6 +14,8 @@ from devstack.mailbox import Mailbox
 
 # Systems give outgoing connections ports above these: none can take one between its choice and its server's start.
 SERVER_PORTS = range(20_000, 32_000)
+# Whoever was given one may not listen on it yet.
+_GIVEN: set[int] = set()
 
 
 class StackError(Exception):
@@ -62,13 +64,18 @@ async def until(
 
 
 def free_port(wished: int | None = None) -> int:
-    """A TCP port of 127.0.0.1 on which nobody listens: the wished one if possible. Raises StackError."""
-    for port in (*([wished] if wished else []), *random.sample(SERVER_PORTS, 100)):
+    """A TCP port of 127.0.0.1 on which nobody listens: the wished one if possible, else one never given before.
+
+    Raises StackError.
+    """
+    others = [port for port in random.sample(SERVER_PORTS, 100) if port not in _GIVEN]
+    for port in (*([wished] if wished else []), *others):
         with socket.socket() as probe:
             # Connections that were closed a moment ago do not make a port taken, for a server neither.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with suppress(OSError):  # taken: the next one
                 probe.bind(("127.0.0.1", port))
+                _GIVEN.add(port)
                 return port
     raise StackError("no TCP port of 127.0.0.1 is free; see who holds them with: ss -ltnp")
 

@@ -35,7 +35,6 @@ OBSERVED_SECONDS: Final = MOST_WITHOUT_PROGRESS_SECONDS + 5
 # What befalls these comes from outside, if it comes.
 WITHOUT_DEFECT: Final = (
     "has lost a topic",
-    "got its topic back",
     "does not end its batch",
     "is idle",
     "is busy",
@@ -106,13 +105,6 @@ async def rebalance_slowly(patient: Patient, at_end: AsyncExitStack) -> None:
     crew.spawn_worker()
 
 
-async def recreate_topic(crew: Crew) -> None:
-    """With time for the worker to see that it is gone, and within the watchdog's patience."""
-    await crew.admin.delete_topics([crew.commands])
-    await asyncio.sleep(3)
-    await crew.make_topic_of_commands()
-
-
 async def hold_batch(patient: Patient, held: AsyncExitStack) -> None:
     """Its batch does not end while this lasts, and another worker wants partitions."""
     counter_id = new_id()
@@ -129,7 +121,7 @@ async def befall(ward: Ward, at_end: AsyncExitStack) -> None:
     ward["hangs as it stops"].worker.send(signal.SIGTERM)
     await ward["cannot parse"].upstream.add_squeezed("snappy", ward["cannot parse"].crew.key_in(0))
     await ward["has lost a topic"].crew.admin.delete_topics([ward["has lost a topic"].crew.commands])
-    await asyncio.gather(recreate_topic(ward["got its topic back"].crew), rebalance_slowly(ward["rebalances"], at_end))
+    await rebalance_slowly(ward["rebalances"], at_end)
     for name in (*SAYS, "cannot parse"):
         await ward[name].upstream.add(ward[name].crew.key_in(1))
 
@@ -210,13 +202,6 @@ async def test_a_worker_whose_topic_was_deleted_ends_and_the_next_one_waits_for_
 
 async def misses(worker: ToyWorker, topic: str) -> bool:
     return (await worker.problems() or {}).get("topics") == topic
-
-
-async def test_a_topic_that_was_recreated_at_once_is_read_from_its_beginning(ward: Ward) -> None:
-    patient = ward["got its topic back"]
-    await patient.upstream.add(patient.crew.key_in(0), 3)
-    await patient.upstream.audit()
-    assert patient.worker.running
 
 
 async def test_a_worker_whose_event_loop_stands_still_is_not_live(ward: Ward) -> None:
