@@ -128,7 +128,7 @@ async def test_a_database_without_emails_is_told(run: Run, at_work: Stack) -> No
     exit_code, out, err = await run("emails", "resend", str(uuid4()), "--notifier-database-url", url)
     assert (exit_code, out) == (2, "")
     assert "has no emails (function resend_email(" in err
-    assert err.endswith("name that of notifier, brought up to date with: python -m services.notifier migrate\n")
+    assert err.endswith("name notifier's own, brought up to date with: python -m services.notifier migrate\n")
 
 
 @pytest.mark.parametrize(
