@@ -24,6 +24,8 @@ METHODS: dict[Kind, Method] = {
     "session_canceled": "CANCEL",
 }
 _STATUS: dict[Method, str] = {"REQUEST": "CONFIRMED", "CANCEL": "CANCELLED"}
+# Octets of a line, the space before all but the first not counted: 75 at most in all (RFC 5545, 3.1).
+_FOLD_AT = 74
 _END_OF_EVENT = b"END:VEVENT\r\n"
 
 
@@ -72,8 +74,12 @@ def _frame(method: Method, organizer: Mailbox) -> tuple[bytes, bytes]:
 
 def _line(name: str, value: vCalAddress | vText, **parameters: str) -> bytes:
     """One content line, escaped and folded (RFC 5545, 3.1)."""
-    line: bytes = Contentline.from_parts(name, Parameters(parameters), value).to_ical()
-    return line + b"\r\n"
+    line = Contentline.from_parts(name, Parameters(parameters), value)
+    if line.isascii() and not {"\\", "^"}.intersection(line):
+        # Such a line may be folded anywhere. The library folds others as well, and measures each character for that.
+        return b"\r\n ".join(line[at : at + _FOLD_AT].encode() for at in range(0, len(line), _FOLD_AT)) + b"\r\n"
+    folded: bytes = line.to_ical()
+    return folded + b"\r\n"
 
 
 def _utc(at: datetime) -> str:

@@ -7,6 +7,7 @@ from email.utils import formataddr, parseaddr
 
 from services.notifier.plain_text import one_line
 
+_LINE = 78  # octets without the line's end that a line of a header should have at most (RFC 5322, 2.1.1)
 # The addresses that HTML's own email field takes ("a willful violation of RFC 5322": no comments, no quoted names).
 _ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@(?:[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*|\[[0-9A-Fa-f:.]+\])")
 
@@ -35,7 +36,10 @@ class Mailbox:
 
 def encoded(text: str, header_name: str) -> str:
     """An unstructured header's value; what only looks like an encoded word is encoded, too (RFC 2047)."""
-    charset = "us-ascii" if text.isascii() and "=?" not in text else "utf-8"
+    is_plain = text.isascii() and "=?" not in text
+    if is_plain and len(header_name) + 2 + len(text) <= _LINE:
+        return text
+    charset = "us-ascii" if is_plain else "utf-8"
     return Header(text, charset, header_name=header_name).encode(linesep="\r\n")
 
 

@@ -5,15 +5,15 @@ another one text. What comes out for each variant of a kind is a skeleton with t
 compiled once, and an email costs no more than its values.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Final, Literal, NamedTuple
-from urllib.parse import urlencode
 
 import mrml
 from css_inline import CSSInliner
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select_autoescape
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup, escape
 
 from services.notifier.language import WallClock, language_of, number, translations, wall_clock
@@ -65,9 +65,11 @@ class Variant(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Skeleton:
-    subject: Template
-    text: Template
-    html: Template
+    """Each as words and names of values in turns, words first."""
+
+    subject: Sequence[str]
+    text: Sequence[str]
+    html: Sequence[str]
 
 
 class Renderer:
@@ -86,20 +88,24 @@ class Renderer:
         skeleton = _skeleton(_variant(notice, language, self._shows_balance, (*values, *blocks)))
         return Rendered(
             language=language,
-            subject=skeleton.subject.render(values),
+            subject=_filled(skeleton.subject, values),
             summary=values["summary"],
             link=values["session_link"],
-            text=skeleton.text.render(values, **{name: _in_text(name, lines) for name, lines in blocks.items()}),
-            html=skeleton.html.render(values, **{name: _in_html(name, lines) for name, lines in blocks.items()}),
+            text=_filled(skeleton.text, values | {name: _in_text(name, lines) for name, lines in blocks.items()}),
+            html=_filled(
+                skeleton.html,
+                {name: escape(value) for name, value in values.items()}
+                | {name: _in_html(name, lines) for name, lines in blocks.items()},
+            ),
         )
 
     def _links(self, notice: Notice) -> dict[str, str]:
-        """Pages that show and ask; following a link changes nothing."""
-        again = {"coach": notice.coach_id}
+        """Pages that show and ask; following a link changes nothing. Ids stand in a URL as they are."""
+        schedule_link = f"{self._link_base_url}/schedule?coach={notice.coach_id}"
         return {
             "session_link": f"{self._link_base_url}/sessions/{notice.session_id}",
-            "schedule_link": f"{self._link_base_url}/schedule?{urlencode(again)}",
-            "rebook_link": f"{self._link_base_url}/schedule?{urlencode(again | {'rebooks': notice.session_id})}",
+            "schedule_link": schedule_link,
+            "rebook_link": f"{schedule_link}&rebooks={notice.session_id}",
             "support": self._support,
         }
 
@@ -249,9 +255,14 @@ def _environment(language: str) -> Environment:
     return environment
 
 
-# Fills values into skeletons: one for text, where nothing needs escaping, and one for HTML, where everything does.
-_TEXT = Environment(undefined=StrictUndefined, autoescape=False)
-_HTML = Environment(undefined=StrictUndefined, autoescape=True)
+_VALUE = re.compile(r"\{\{ (\w+) \}\}")
+
+
+def _filled(skeleton: Sequence[str], values: Mapping[str, str]) -> str:
+    """Raises KeyError for a value that is not there."""
+    filled = list(skeleton)
+    filled[1::2] = [values[name] for name in skeleton[1::2]]
+    return "".join(filled)
 
 
 @lru_cache(maxsize=1024)
@@ -263,9 +274,9 @@ def _skeleton(variant: Variant) -> _Skeleton:
     context = {**context, **words}
     mjml = environment.get_template("layout.mjml.jinja").render(context)
     return _Skeleton(
-        subject=_TEXT.from_string(words["subject"]),
-        text=_TEXT.from_string(environment.get_template("layout.txt.jinja").render(context)),
-        html=_HTML.from_string(_html(mjml)),
+        subject=_VALUE.split(words["subject"]),
+        text=_VALUE.split(environment.get_template("layout.txt.jinja").render(context)),
+        html=_VALUE.split(_html(mjml)),
     )
 
 
