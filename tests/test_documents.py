@@ -9,7 +9,7 @@ from messaging.exits import ExitCode
 from ops.audit.findings import KINDS
 
 ROOT = Path(__file__).parents[1]
-RULES = [f"R{number}" for number in (*range(1, 17), *range(20, 27))]
+RULES = [f"R{number}" for number in (*range(1, 17), *range(20, 27), *range(30, 36))]
 
 
 def named_tests(document: str) -> set[str]:
