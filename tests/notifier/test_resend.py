@@ -1,9 +1,11 @@
 """An operator has one email sent again: what `resend_email` offers, and what it refuses (R30)."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from devstack.parts import until
 from services.notifier import store
@@ -117,12 +119,25 @@ async def test_an_email_whose_content_is_gone_cannot_be_sent_again(queue: Queue)
     assert await verdict(queue, await the_clients(queue, "session_declined")) == "forgotten"
 
 
-async def test_an_email_that_is_sent_again_is_not_forgotten_before_it_is_sent(queue: Queue) -> None:
+async def test_an_email_that_is_sent_again_while_it_is_being_forgotten_keeps_what_it_says(queue: Queue) -> None:
+    async def forget() -> int:
+        async with queue.engine.begin() as connection:
+            return await store.forget_people(connection)
+
+    async def waits() -> bool:
+        waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%SET address = NULL%'"
+        return bool(await queue.run(waiting))
+
     await decided(queue, declined())
     await queue.time_passes(timedelta(days=91).total_seconds())
-    assert await verdict(queue, await the_clients(queue, "session_declined")) == "resent"
-    async with queue.engine.begin() as connection:
-        assert await store.forget_people(connection) == 0
+    async with queue.engine.connect() as operator:
+        resend = text("SELECT verdict FROM resend_email(CAST(:id AS uuid), true)")
+        await operator.execute(resend, {"id": await the_clients(queue, "session_declined")})
+        forgetting = asyncio.create_task(forget())
+        assert await until(waits, 10)
+        await operator.commit()
+    assert (await forgetting, await forget()) == (0, 0)
+    assert len(await queue.claim()) == 1
 
 
 async def test_what_became_of_it_is_announced_first(queue: Queue) -> None:
