@@ -12,7 +12,7 @@ from contracts.topics import GROUPS, Group, read_by
 Kind = Literal["ours", "idiomatic", "limit", "relay"]
 """`relay` is the limit of what takes one record at a time."""
 
-# More than this and an idiomatic process is no faster; see idiomatic/README.md.
+# A guess in favour of the idiomatic services, not yet compared with 1 and 12; see idiomatic/README.md.
 IDIOMATIC_MAX_WORKERS: Final = 4
 
 
