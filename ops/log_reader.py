@@ -11,13 +11,15 @@ from typing import Final, Self
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.partitioner import DefaultPartitioner
+from aiokafka.structs import OffsetAndTimestamp
 
 from messaging.kafka import fetching
 from messaging.records import Place, Record
 from ops.client import stop
 from ops.cluster import Cluster
 from ops.errors import BrokerAway, ClusterRefused
-from ops.places import EPOCH, Partition
+from ops.places import EPOCH, Partition, instant
+from ops.topic_plan import FoundTopic
 
 Progress = Callable[[int, int], None]
 """Told how many records were read, and of how many."""
@@ -43,21 +45,22 @@ class LogReader:
         """`timeout_seconds` is how long each answer is waited for."""
         self._bootstrap_servers, self._timeout_seconds = bootstrap_servers, timeout_seconds
         self._names = list(topics)
-        self._counts: Mapping[str, int] = {}
+        self._topics: Mapping[str, FoundTopic] = {}
 
     async def __aenter__(self) -> Self:
         """Raises ClusterRefused when one of the topics is missing."""
         # Nothing is ever asked of a topic that is not there: a broker might create it on demand.
         async with Cluster(self._bootstrap_servers, timeout_seconds=self._timeout_seconds) as cluster:
-            found = await cluster.find(self._names)
-        if missing := [name for name in self._names if name not in found]:
+            self._topics = await cluster.find(self._names)
+        if missing := [name for name in self._names if name not in self._topics]:
             raise ClusterRefused(f"there is no topic {missing[0]}; create the topics with: coaching topics apply")
-        self._counts = {name: topic.partitions for name, topic in found.items()}
         fetching.install(_in_silence)
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=self._bootstrap_servers,
             client_id="coaching",
             enable_auto_commit=False,
+            # As the services read: what an upstream's transaction took back was never there.
+            isolation_level="read_committed",
             # What was deleted since its offset was asked for is passed over.
             auto_offset_reset="earliest",
             request_timeout_ms=_REQUEST_TIMEOUT_SECONDS * 1000,
@@ -77,11 +80,11 @@ class LogReader:
         await self._stack.aclose()
 
     def partitions(self, *topics: str) -> list[Partition]:
-        return [(topic, number) for topic in topics for number in range(self._counts[topic])]
+        return [(topic, number) for topic in topics for number in range(self._topics[topic].partitions)]
 
     def partition_of(self, key: str, topic: str) -> Partition:
         """The one in which the key is: a record is sent to the murmur2 of its key."""
-        numbers = list(range(self._counts[topic]))
+        numbers = list(range(self._topics[topic].partitions))
         return topic, DefaultPartitioner()(key.encode(), numbers, numbers)
 
     async def begins(self, partitions: Collection[Partition]) -> dict[Partition, int]:
@@ -96,18 +99,33 @@ class LogReader:
             async with asyncio.timeout(self._timeout_seconds):
                 return dict(await self._consumer.end_offsets(_known(partitions)))
 
+    async def first_times(self, partitions: Collection[Partition]) -> dict[Partition, datetime]:
+        """When the oldest record was appended, of those partitions that have one."""
+        found = await self._offsets_since(partitions, 0)
+        return {partition: instant(oldest.timestamp) for partition, oldest in found.items() if oldest is not None}
+
+    def retention(self, topic: str) -> timedelta | None:
+        """How long the cluster keeps its records; None for ever."""
+        milliseconds = int(self._topics[topic].settings["retention.ms"])
+        return timedelta(milliseconds=milliseconds) if milliseconds >= 0 else None
+
     async def spans(self, partitions: Collection[Partition], since: datetime) -> dict[Partition, range]:
         """The offsets to read; a partition where nothing was appended since then is left out."""
-        milliseconds = max(0, (since - EPOCH) // timedelta(milliseconds=1))
-        with self._explained():
-            async with asyncio.timeout(self._timeout_seconds):
-                begins = await self._consumer.offsets_for_times(dict.fromkeys(_known(partitions), milliseconds))
+        begins = await self._offsets_since(partitions, max(0, (since - EPOCH) // timedelta(milliseconds=1)))
         ends = await self.ends(partitions)
         return {
             partition: range(begin.offset, ends[partition])
             for partition, begin in begins.items()
             if begin is not None and begin.offset < ends[partition]
         }
+
+    async def _offsets_since(
+        self, partitions: Collection[Partition], milliseconds: int
+    ) -> Mapping[Partition, OffsetAndTimestamp | None]:
+        asked = dict.fromkeys(_known(partitions), milliseconds)
+        with self._explained():
+            async with asyncio.timeout(self._timeout_seconds):
+                return dict(await self._consumer.offsets_for_times(asked)) if asked else {}
 
     async def records(
         self, spans: Mapping[Partition, range], on_progress: Progress = lambda _read, _of: None

@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 
 from contracts.topics import Group
 from ops.audit.database_reader import DatabaseReader
-from ops.audit.extent import Extent, Partition, Span
-from ops.audit.log_reader import LogReader
+from ops.audit.extent import Extent, Span
 from ops.audit.look import Look, Progress, Report
+from ops.audit.whole_log import WholeLog
 from ops.databases import open_snapshot
+from ops.places import Partition
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ async def audit(
     Raises BrokerAway, ClusterRefused, DatabaseAway and BadUsage.
     """
     async with AsyncExitStack() as stack:
-        reader = LogReader(addresses.bootstrap_servers, timeout_seconds=timeout_seconds)
+        reader = WholeLog(addresses.bootstrap_servers, timeout_seconds=timeout_seconds)
         await stack.enter_async_context(reader)
         handled, begins, settled = await reader.handled(), await reader.begins(), await reader.ends()
         databases: dict[Group, DatabaseReader] = {}
@@ -43,7 +44,7 @@ async def audit(
         return await look.conclude()
 
 
-async def _whole_since(reader: LogReader, begins: Mapping[Partition, int]) -> dict[str, datetime]:
+async def _whole_since(reader: WholeLog, begins: Mapping[Partition, int]) -> dict[str, datetime]:
     """Of topics that lost their beginning: from when on nothing of them was removed."""
     cut = [at for at, begin in begins.items() if begin > 0]
     first_times = await reader.first_times(cut)

@@ -19,12 +19,10 @@ from typing import Final
 
 from contracts.topics import Group, read_by, replay_topic
 from messaging.records import Place
+from ops.places import Partition
 
 # Topics have leaders of their own, whose clocks may differ.
 CLOCKS_DIFFER_BY: Final = timedelta(hours=1)
-
-Partition = tuple[str, int]
-"""Topic and number."""
 
 
 @dataclass(frozen=True, slots=True)

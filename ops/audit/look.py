@@ -9,11 +9,12 @@ from contracts.topics import GROUPS, Group, Topic
 from messaging.records import Place, Record
 from ops.audit.database_rules import Ledger, Overlaps, email_problems, session_problems
 from ops.audit.differences import EmailDifferences, LedgerDifferences, SessionDifferences, never_said
-from ops.audit.extent import Extent, Partition
+from ops.audit.extent import Extent
 from ops.audit.findings import Finding
 from ops.audit.log_rules import IN_ORDER, LogRules
 from ops.audit.rows import AccountRow, ChargeRow, EmailRow, Hold, SessionRow, TransferRow, Unannounced
 from ops.audit.settlement import Waits
+from ops.places import Partition
 
 Progress = Callable[[int, int], None]
 """Told how many records were read, and of how many."""
@@ -22,9 +23,10 @@ _EMAIL_STATUSES: Final = ("waiting", "sending", "unknown", "sent", "failed", "st
 
 
 class Log(Protocol):
-    """See `LogReader`."""
+    """See `WholeLog`."""
 
-    unparsed: dict[Place, str]
+    @property
+    def unparsed(self) -> Mapping[Partition, Place]: ...
 
     def read(self, topic: Topic, ranges: Mapping[Partition, range]) -> AsyncIterator[list[Record]]: ...
 
@@ -92,8 +94,10 @@ class Look:
                     self._log.take(record)
                 read += len(records)
                 on_progress(read, of)
-        for place, why in reader.unparsed.items():
-            self._cannot_see(place.topic, f"{place} cannot be parsed ({why})")
+            # Before the next topic is judged by this one.
+            for place in reader.unparsed.values():
+                if place.topic == topic.name:
+                    self._cannot_see(place.topic, f"{place} cannot be parsed")
         for (topic_name, number), begin in (await reader.begins()).items():
             if begin > self._extent.spans[topic_name, number].begin:
                 self._cannot_see(topic_name, f"Retention removed records of {topic_name}[{number}] meanwhile")

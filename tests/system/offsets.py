@@ -6,7 +6,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from contracts.topics import GROUPS, PARTITIONS, Group, Topic, read_by, replay_topic
-from ops.audit.log_reader import LogReader
+from ops.audit.whole_log import WholeLog
 from tests.system.platform import eventually
 
 
@@ -39,7 +39,7 @@ async def set_offsets(bootstrap_servers: str, group: Group, offsets: Mapping[Top
 
 async def caught_up(bootstrap_servers: str) -> None:
     """Until every group has handled all that lies in its topics."""
-    async with LogReader(bootstrap_servers, timeout_seconds=30) as log:
+    async with WholeLog(bootstrap_servers, timeout_seconds=30) as log:
 
         async def is_so() -> bool:
             ends, handled = await log.ends(), await log.handled()

@@ -12,7 +12,7 @@ from contracts.topics import CONVERSATION, GROUPS, TOPICS, Topic
 from devstack.stack import SERVICES, Stack
 from messaging.envelope import UnreadableEnvelope, open_envelope
 from messaging.records import Record
-from ops.audit.log_reader import LogReader
+from ops.audit.whole_log import WholeLog
 from tests.system.audited import settled
 from tests.system.bus import command_headers
 from tests.system.offsets import caught_up, inputs, partitions, set_offsets
@@ -57,7 +57,7 @@ async def rows_of(service: str, url: str) -> dict[str, list[str]]:
 
 
 async def messages_of(bootstrap_servers: str) -> dict[str, Counter[str]]:
-    async with LogReader(bootstrap_servers, timeout_seconds=30) as log:
+    async with WholeLog(bootstrap_servers, timeout_seconds=30) as log:
         begins, ends = await log.begins(), await log.ends()
         ranges = {at: range(begins[at], ends[at]) for at in ends}
         return {

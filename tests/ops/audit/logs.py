@@ -41,7 +41,6 @@ class Log:
     handled: dict[Group, dict[str, int]] = field(default_factory=dict)
     settled: dict[str, int] = field(default_factory=dict)
     begins: dict[str, int] = field(default_factory=dict)
-    blind: set[str] = field(default_factory=set)
 
     def ask(self, word: str, command: Message, *, key: str | None = None) -> "Log":
         """A command, as an upstream sends it."""
@@ -152,7 +151,7 @@ class Log:
             told = self.handled.get(group, {})
             handled[group] = {(name, PARTITION): told.get(name, ends[name]) for name in inputs}
         whole_since = {name: self._first_time(name) for name in self.begins}
-        return Extent(spans, handled, whole_since, self.blind)
+        return Extent(spans, handled, whole_since)
 
     def rules(self) -> LogRules:
         rules = LogRules(self.extent)

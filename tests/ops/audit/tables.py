@@ -12,9 +12,9 @@ from contracts.catalog import decode
 from contracts.topics import BOOKING_EVENTS, CREDITS_EVENTS, NOTIFIER_EVENTS, Group, Topic
 from messaging.records import Place, Record
 from ops.audit.emails import readers_of
-from ops.audit.extent import Partition
 from ops.audit.look import Look, Report
 from ops.audit.rows import AccountRow, ChargeRow, EmailRow, Hold, SessionRow, TransferRow, Unannounced
+from ops.places import Partition
 from tests.ops.audit.logs import PARTITION, Log, at_of, header, id_of
 
 R = TypeVar("R")
@@ -212,21 +212,22 @@ def _email_key(record: Record) -> str:
     return f"{header(record, 'ce_causationid')} {body['kind']} {body['reader']}"
 
 
-async def report_on(log: Log, tables: Tables | None = None) -> Report:
+async def report_on(log: Log, tables: Tables | None = None, *, unparsed: Place | None = None) -> Report:
     """All rules put to the log and, where there are any, to the databases."""
     services: tuple[Group, ...] = ("booking", "credits", "notifier")
     databases = {service: tables.of(service) for service in services} if tables is not None else {}
     look = Look(log.extent, databases)
-    await look.read_log(LogToRead(log), lambda _read, _of: None)
+    stopped = {(unparsed.topic, unparsed.partition): unparsed} if unparsed is not None else {}
+    await look.read_log(LogToRead(log, stopped), lambda _read, _of: None)
     return await look.conclude()
 
 
 @dataclass
 class LogToRead:
-    """As a `LogReader` gives it out."""
+    """As a `WholeLog` gives it out."""
 
     log: Log
-    unparsed: dict[Place, str] = field(default_factory=dict)
+    unparsed: Mapping[Partition, Place]
 
     async def read(self, topic: Topic, ranges: Mapping[Partition, range]) -> AsyncIterator[list[Record]]:
         wanted = ranges[topic.name, PARTITION]
