@@ -8,12 +8,13 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Final, Self
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.structs import OffsetAndTimestamp
 
 from messaging.kafka import fetching
+from messaging.kafka.fetching import record_of
 from messaging.records import Place, Record
 from ops.client import stop
 from ops.cluster import Cluster
@@ -185,7 +186,7 @@ class LogReader:
 
     async def _poll(self) -> list[Read]:
         fetched = await self._consumer.getmany(timeout_ms=_POLL_MILLISECONDS)
-        found: list[Read] = [_record(record) for records in fetched.values() for record in records]
+        found: list[Read] = [record_of(record) for records in fetched.values() for record in records]
         for partition in self._consumer.paused() - self._passed:
             offset = await self._consumer.position(partition)
             found.append(Unparsed(Place(partition.topic, partition.partition, offset)))
@@ -221,11 +222,6 @@ class LogReader:
 
 def _known(partitions: Iterable[Partition]) -> list[TopicPartition]:
     return [TopicPartition(*partition) for partition in partitions]
-
-
-def _record(raw: ConsumerRecord) -> Record:
-    place = Place(raw.topic, raw.partition, raw.offset)
-    return Record(place, raw.key, raw.value, raw.headers, raw.timestamp, raw.timestamp_type == 1)
 
 
 def _in_silence(_place: Place, _error: Exception) -> None:

@@ -15,6 +15,7 @@ from faststream.kafka.message import KafkaAckableMessage
 
 from messaging.exits import ExitCode, leave
 from messaging.kafka import fetching, limits
+from messaging.kafka.fetching import record_of
 from messaging.pipeline import first_line
 from messaging.records import Place, Record
 from messaging.retry import BrokerAway
@@ -146,7 +147,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka car
         self._idle.clear()
         try:
             raw: Sequence[ConsumerRecord] = message.raw_message
-            await self._process([_record(one) for one in raw])
+            await self._process([record_of(one) for one in raw])
             self._before_offset_commit()
             await self._commit(raw)
         except Exception as error:  # noqa: BLE001 - the process ends
@@ -231,11 +232,6 @@ def _tell_unparsed(place: Place, error: Exception) -> None:
         place=str(place),
         error=f"{type(error).__name__}: {error}",
     )
-
-
-def _record(raw: ConsumerRecord) -> Record:
-    place = Place(raw.topic, raw.partition, raw.offset)
-    return Record(place, raw.key, raw.value, raw.headers, raw.timestamp, raw.timestamp_type == 1)
 
 
 async def _raw_parser(records: tuple[ConsumerRecord, ...]) -> KafkaAckableMessage:

@@ -8,7 +8,7 @@ from aiokafka.consumer import fetcher
 from aiokafka.record.memory_records import MemoryRecords
 
 from messaging.kafka.raw_batch import readable_from
-from messaging.records import Place
+from messaging.records import Place, Record
 
 
 def install(on_unparsed: Callable[[Place, Exception], None]) -> None:
@@ -16,6 +16,11 @@ def install(on_unparsed: Callable[[Place, Exception], None]) -> None:
     fetcher.MemoryRecords = _MemoryRecords
     fetcher.FetchResult = _FetchResult
     _FetchResult.on_unparsed = staticmethod(on_unparsed)
+
+
+def record_of(raw: ConsumerRecord) -> Record:
+    place = Place(raw.topic, raw.partition, raw.offset)
+    return Record(place, raw.key, raw.value, raw.headers, raw.timestamp, raw.timestamp_type == 1)
 
 
 class _MemoryRecords(MemoryRecords):  # type: ignore[misc]  # aiokafka carries no types
