@@ -27,8 +27,8 @@ up: $(stamp)  ## The same stack left running, for playing; Ctrl-C stops it
 test: $(stamp)  ## Every test that this machine can run
 	.venv/bin/python -m pytest
 
-test-long: $(stamp)  ## The same with 10,000 examples for each property (an hour or so)
-	HYPOTHESIS_PROFILE=long .venv/bin/python -m pytest --timeout=0
+test-long: $(stamp)  ## Every property and model again, with 10,000 examples each (an hour or so)
+	HYPOTHESIS_PROFILE=long .venv/bin/python -m pytest -m hypothesis --timeout=0 --durations=0
 
 # ONLY="hop credits" for one of them; LONG=1 for growth up to ten million; BENCH="--rounds 5" for anything else.
 bench: $(stamp)  ## What a cancellation costs, beside an idiomatic version and the limit (in containers; an hour or so)

@@ -279,6 +279,7 @@ def runner() -> Iterator[asyncio.Runner]:
         yield runner
 
 
+@pytest.mark.hypothesis
 def test_conversations_in_any_batches_are_answered_as_the_model_says(runner: asyncio.Runner, database: URL) -> None:
     engine = create_engine(database, application_name="tests")
 

@@ -149,6 +149,7 @@ def runner() -> Iterator[asyncio.Runner]:
         yield runner
 
 
+@pytest.mark.hypothesis
 def test_facts_in_any_order_and_batches_are_answered_as_the_model_says(runner: asyncio.Runner, database: URL) -> None:
     engine = create_engine(database, application_name="tests")
 
