@@ -1,6 +1,6 @@
 """Claim, send, record: the emails table is a queue, because a mail server takes part in no transaction.
 
-What is recorded is announced (`announcing.py`). Follow an email here: `_claim`, `_hand_out`, `_send`, `_record`.
+What is recorded is announced (`announcing.py`). Follow an email: `_claim`, `_hand_out`, `_begin`, `_send`, `_record`.
 """
 
 import asyncio
@@ -25,6 +25,8 @@ from services.notifier.store import Claimed, Decided, Result, Turn
 from services.notifier.tries import Tries
 
 CLAIM_AT_MOST: Final = 50
+# What a crash leaves in doubt is what was begun. A claim begins the first of its emails itself.
+BEGIN_AT_MOST: Final = 10
 RECORD_AT_MOST: Final = 50
 RECORD_WITHIN_SECONDS: Final = 0.2
 # A stop waits for the emails under way as long as all but a server that does not answer needs, and then for the tables.
@@ -73,6 +75,7 @@ class Deliverer:
         self._stopping = asyncio.Event()
         self._claim_token = str(uuid.uuid4())
         self._claim_is_unheard = False
+        self._beginning = Tries("beginning to send emails")
         self._under_way = 0
         self._sends: set[asyncio.Task[None]] = set()
         self._results: Gathering[Result] = Gathering(at_most=RECORD_AT_MOST, within_seconds=RECORD_WITHIN_SECONDS)
@@ -141,6 +144,7 @@ class Deliverer:
                 self._claim_token,
                 may_be_claimed=may_be_claimed,
                 at_most=at_most,
+                begin_at_most=BEGIN_AT_MOST,
                 lease_seconds=self._pace.lease_seconds,
                 per_minute=self._pace.per_reader_per_minute,
             )
@@ -156,16 +160,33 @@ class Deliverer:
     ) -> None:
         """Each to a connection, as soon as one is free; those that cannot be sent now go back."""
         self._under_way += len(emails)
-        for email in emails:
-            mailer = await self._connections.free()
-            is_in_vain = self._server.problem is not None and not despite_problem
-            if is_in_vain or self._stopping.is_set():
-                self._connections.release(mailer)
-                self._done(given_back(email, "claimed, and given back unsent"))
-            else:
-                task = tasks.create_task(self._send(email, mailer, start_by))
-                self._sends.add(task)
-                task.add_done_callback(self._sends.discard)
+        for start in range(0, len(emails), BEGIN_AT_MOST):
+            group = emails[start : start + BEGIN_AT_MOST]
+            begun = await self._begin(group)
+            for email in group:
+                mailer = await self._connections.free()
+                is_in_vain = self._server.problem is not None and not despite_problem
+                if is_in_vain or email.email_id not in begun or self._stopping.is_set():
+                    self._connections.release(mailer)
+                    self._done(given_back(email, "claimed, and given back unsent"))
+                else:
+                    task = tasks.create_task(self._send(email, mailer, start_by))
+                    self._sends.add(task)
+                    task.add_done_callback(self._sends.discard)
+
+    async def _begin(self, emails: Sequence[Claimed]) -> frozenset[str]:
+        """Which of them may be sent: those that are begun, which the table knows before the mail server does."""
+        if all(email.is_begun for email in emails):
+            return frozenset(email.email_id for email in emails)
+        while not self._stopping.is_set():
+            begun = await self._beginning.once(partial(self._write_begun, emails))
+            if begun is not None:
+                return begun
+        return frozenset()
+
+    async def _write_begun(self, emails: Sequence[Claimed]) -> frozenset[str]:
+        async with self._transaction() as connection:
+            return await store.begin(connection, emails[0].claim, [email.email_id for email in emails])
 
     async def _send(self, email: Claimed, mailer: Mailer, start_by: float) -> None:
         self._done(await self._connections.send(email, mailer, start_by=start_by))
@@ -202,11 +223,17 @@ class Deliverer:
     async def _end_leases(self) -> None:
         async with self._transaction() as connection:
             ended = await store.end_leases(connection, unknown_wait_seconds=self._pace.unknown_retry_seconds)
-        if ended:
+        if ended.given_back:
+            log.warning(
+                "email.given_back",
+                message="Emails were claimed by a worker that ended before it began them: they wait as before.",
+                count=ended.given_back,
+            )
+        if ended.in_doubt:
             log.warning(
                 "email.unknown",
-                message="Emails were claimed by a worker that ended: those that get no second try yet, get one.",
-                count=ended,
+                message="Emails were begun by a worker that ended: those that had no second try yet, get one.",
+                count=ended.in_doubt,
             )
 
     async def _forget_people(self) -> None:

@@ -35,6 +35,8 @@ class Claimed:
     """An email that this worker alone may send until its lease ends.
 
     `attempts` counts this one. `content` is the notice as JSON (`notices.to_json`). `times_resent`: by operators.
+    `is_begun`: it may be sent at once. The others are to be begun first (`begin`), so that a crash leaves a doubt only
+    about those that the mail server may have heard of.
     """
 
     email_id: str
@@ -43,6 +45,7 @@ class Claimed:
     times_unknown: int
     content: str
     times_resent: int = 0
+    is_begun: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,14 @@ class Turn:
 
     claimed: Sequence[Claimed]
     put_off: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndedLeases:
+    """How many emails of crashed workers go back to where they were, and of how many nobody knows if they were sent."""
+
+    given_back: int
+    in_doubt: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,18 +172,20 @@ _CLAIM = text(f"""
     ), put_off AS (
         UPDATE emails SET not_before = later.not_before FROM later WHERE emails.email_id = later.email_id
         RETURNING emails.email_id
+    ), turns AS MATERIALIZED (
+        SELECT email_id, row_number() OVER (ORDER BY not_before, session_version, rank) AS turn
+        FROM paced WHERE place_this_minute <= :per_minute
+        ORDER BY turn LIMIT :at_most
     ), claimed AS (
         UPDATE emails SET
             status = 'sending', claim = CAST(:claim AS uuid), claimed_at = now(),
-            lease_until = now() + CAST(:lease AS interval), attempts = attempts + 1
-        WHERE email_id = ANY(ARRAY(
-            SELECT email_id FROM paced WHERE place_this_minute <= :per_minute
-            ORDER BY not_before, session_version, rank LIMIT :at_most
-        ))
-        RETURNING email_id::text, attempts, times_unknown, content::text, times_resent
+            lease_until = now() + CAST(:lease AS interval), attempts = attempts + 1, begun = turn <= :begin_at_most
+        FROM turns WHERE emails.email_id = turns.email_id
+        RETURNING turn, emails.email_id::text, attempts, times_unknown, content::text, times_resent, begun
     )
     SELECT counted.put_off, claimed.*
     FROM (SELECT count(*) AS put_off FROM put_off) AS counted LEFT JOIN claimed ON true
+    ORDER BY turn
 """)
 
 # As if they had never been claimed: whoever claimed them has not heard of it, and sends none of them.
@@ -181,16 +194,31 @@ _UNCLAIM = text("""
     WHERE status = 'sending' AND claim = CAST(:claim AS uuid)
 """)
 
-# Those whose lease ended with whoever held it: they may have been sent. One more attempt ever, then they have failed.
+_BEGIN = text("""
+    UPDATE emails SET begun = true
+    WHERE email_id = ANY(CAST(:email_ids AS uuid[])) AND claim = CAST(:claim AS uuid)
+    RETURNING email_id::text
+""")
+
+# Those whose lease ended with whoever held it. What was begun may have been sent: one more attempt ever, then it has
+# failed. What was not begun is as it was before it was claimed.
 _END_LEASES = text("""
-    UPDATE emails SET
-        status = CASE WHEN times_unknown = 0 THEN 'unknown' ELSE 'failed' END,
-        decided_at = CASE WHEN times_unknown = 0 THEN NULL ELSE now() END,
-        times_unknown = times_unknown + 1, not_before = now() + CAST(:unknown_wait AS interval), claim = NULL,
-        answer = 'it is not known whether it was sent: the worker ended before it recorded the answer'
-    WHERE email_id = ANY(ARRAY(
+    WITH ended AS MATERIALIZED (
         SELECT email_id FROM emails WHERE status = 'sending' AND lease_until < now() LIMIT 500 FOR UPDATE SKIP LOCKED
-    ))
+    ), given_back AS (
+        UPDATE emails SET status = 'waiting', attempts = attempts - 1, claim = NULL, claimed_at = NULL
+        WHERE email_id = ANY(ARRAY(SELECT email_id FROM ended)) AND NOT begun
+        RETURNING 1
+    ), in_doubt AS (
+        UPDATE emails SET
+            status = CASE WHEN times_unknown = 0 THEN 'unknown' ELSE 'failed' END,
+            decided_at = CASE WHEN times_unknown = 0 THEN NULL ELSE now() END,
+            times_unknown = times_unknown + 1, not_before = now() + CAST(:unknown_wait AS interval), claim = NULL,
+            answer = 'it is not known whether it was sent: the worker ended before it recorded the answer'
+        WHERE email_id = ANY(ARRAY(SELECT email_id FROM ended)) AND begun
+        RETURNING 1
+    )
+    SELECT (SELECT count(*) FROM given_back), (SELECT count(*) FROM in_doubt)
 """)
 
 _DECIDED = """
@@ -266,31 +294,37 @@ async def claim(
     *,
     may_be_claimed: bool = False,
     at_most: int,
+    begin_at_most: int,
     lease_seconds: float,
     per_minute: int,
 ) -> Turn:
     """Emails whose turn it is: per session and reader in the order of the facts, per reader at the given pace.
 
-    Waits for another look at the queue to end. `may_be_claimed`: whether one of this token did, nobody has heard.
+    The first `begin_at_most` of them are begun. Waits for another look at the queue to end. `may_be_claimed`: whether
+    one of this token did, nobody has heard.
     """
     await connection.execute(_TAKE_TURN, {"lock": _TURN_LOCK})
     if may_be_claimed:
         await connection.execute(_UNCLAIM, {"claim": token})
-    rows = await connection.execute(
-        _CLAIM,
-        {"claim": token, "at_most": at_most, "lease": timedelta(seconds=lease_seconds), "per_minute": per_minute},
-    )
+    how = {"at_most": at_most, "begin_at_most": begin_at_most, "per_minute": per_minute}
+    rows = await connection.execute(_CLAIM, {"claim": token, "lease": timedelta(seconds=lease_seconds), **how})
     put_off, claimed = 0, []
-    for put_off, found_id, *email in rows:  # noqa: B007 - the same in every row
-        if found_id is not None:
+    for put_off, turn, found_id, *email in rows:  # noqa: B007 - the first is the same in every row
+        if turn is not None:
             claimed.append(Claimed(found_id, token, *email))
     return Turn(claimed, put_off)
 
 
-async def end_leases(connection: AsyncConnection, *, unknown_wait_seconds: float) -> int:
-    """Takes what crashed workers had claimed; returns how many that were."""
+async def begin(connection: AsyncConnection, token: str, email_ids: Sequence[str]) -> frozenset[str]:
+    """Returns those that are still claimed under the token: no others may be sent."""
+    rows = await connection.execute(_BEGIN, {"claim": token, "email_ids": list(email_ids)})
+    return frozenset(rows.scalars())
+
+
+async def end_leases(connection: AsyncConnection, *, unknown_wait_seconds: float) -> EndedLeases:
+    """Takes what crashed workers had claimed."""
     result = await connection.execute(_END_LEASES, {"unknown_wait": timedelta(seconds=unknown_wait_seconds)})
-    return int(result.rowcount)
+    return EndedLeases(*result.one())
 
 
 async def record(connection: AsyncConnection, results: Sequence[Result]) -> list[Decided]:

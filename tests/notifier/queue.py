@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.notifier import store
 from services.notifier.notices import Fact, notices
-from services.notifier.store import Claimed, Decided, NewEmail, Result, Turn
+from services.notifier.store import Claimed, Decided, EndedLeases, NewEmail, Result, Turn
 
 TIMES = ("not_before", "claimed_at", "lease_until", "decided_at", "created_at")
 LEASE_SECONDS = 60.0
@@ -53,10 +53,17 @@ class Queue:
         earlier = ", ".join(f"{time} = {time} - :seconds * interval '1 second'" for time in TIMES)
         await self.run(f"UPDATE emails SET {earlier}", seconds=seconds)
 
-    async def look(self, *, worker: str = "worker", at_most: int = 50, per_minute: int = 30) -> Turn:
+    async def look(
+        self, *, worker: str = "worker", at_most: int = 50, begin_at_most: int = 50, per_minute: int = 30
+    ) -> Turn:
         async with self.engine.begin() as connection:
             return await store.claim(
-                connection, id_of(worker), at_most=at_most, lease_seconds=LEASE_SECONDS, per_minute=per_minute
+                connection,
+                id_of(worker),
+                at_most=at_most,
+                begin_at_most=begin_at_most,
+                lease_seconds=LEASE_SECONDS,
+                per_minute=per_minute,
             )
 
     async def claim(self, **how: Any) -> list[Claimed]:
@@ -70,7 +77,11 @@ class Queue:
         """As if the server had taken all of them."""
         return await self.record(*(Result(email.email_id, email.claim, "sent", "250 Ok") for email in emails))
 
-    async def end_leases(self, *, unknown_wait_seconds: float = 900) -> int:
+    async def begin(self, emails: Sequence[Claimed]) -> frozenset[str]:
+        async with self.engine.begin() as connection:
+            return await store.begin(connection, emails[0].claim, [email.email_id for email in emails])
+
+    async def end_leases(self, *, unknown_wait_seconds: float = 900) -> EndedLeases:
         async with self.engine.begin() as connection:
             return await store.end_leases(connection, unknown_wait_seconds=unknown_wait_seconds)
 

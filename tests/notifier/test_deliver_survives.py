@@ -10,10 +10,11 @@ from sqlalchemy.engine import URL
 from structlog.testing import capture_logs
 
 from messaging.database import create_engine
+from services.notifier.deliver import BEGIN_AT_MOST
 from tests.messaging.proxy import wire
 from tests.notifier.mailroom import AWAY, Bus, all_become, eventually, gets, mailroom, mails
 from tests.notifier.queue import LEASE_SECONDS, Queue, about
-from tests.notifier.scripted_smtp import SILENCE, scripted_server
+from tests.notifier.scripted_smtp import GOOD, SILENCE, scripted_server
 from tests.notifier.story import canceled, declined
 
 CLOSED = asyncio.Event  # a gate that a test opens
@@ -23,20 +24,49 @@ CLOSED = asyncio.Event  # a gate that a test opens
 
 
 async def test_what_a_crash_left_claimed_is_sent_once_more_under_its_message_id(queue: Queue) -> None:
-    await queue.add(*(about(declined(), f"session {number}") for number in range(10)))
+    await queue.add(*(about(declined(), f"session {number}") for number in range(30)))
     async with scripted_server() as server:
         server.gates["content"] = CLOSED()
         async with mailroom(queue, server.port) as doomed:
             await gets(server, 4)
             await doomed.crash()
-        assert await queue.statuses() == 10 * ["sending"]
+        assert await queue.statuses() == 30 * ["sending"]
         server.gates["content"].set()
         async with mailroom(queue, server.port) as successor:
             await queue.time_passes(LEASE_SECONDS + 1)
-            await all_become(queue, *(10 * ["sent"]))
+            await all_become(queue, *(30 * ["sent"]))
     copies = Counter(mail["Message-ID"] for mail in mails(server))
-    assert sorted(copies.values()) == [*(6 * [1]), *(4 * [2])]
-    assert [said.attempts for said in successor.bus.said] == 10 * [2]
+    assert sorted(copies.values()) == [*(26 * [1]), *(4 * [2])]
+    assert sorted(said.attempts for said in successor.bus.said) == [*(20 * [1]), *(10 * [2])]
+
+
+async def test_emails_that_worker_after_worker_claims_and_does_not_begin_are_sent_in_the_end(queue: Queue) -> None:
+    await queue.add(*(about(declined(), f"session {number}") for number in range(50)))
+    async with scripted_server() as server:
+        server.gates["content"] = CLOSED()
+        for deaths in range(3):
+            async with mailroom(queue, server.port, unknown_retry_seconds=900) as doomed:
+                await gets(server, 4 * (deaths + 1))
+                await doomed.crash()
+            await queue.time_passes(LEASE_SECONDS + 1)
+            await queue.end_leases()
+        server.gates["content"].set()
+        async with mailroom(queue, server.port) as successor:
+            await all_become(queue, *(30 * ["unknown"]), *(20 * ["sent"]))
+    assert [said.attempts for said in successor.bus.said] == 20 * [1]
+
+
+async def test_the_mail_server_hears_of_no_email_that_is_not_written_down_as_begun(queue: Queue) -> None:
+    await queue.add(*(about(declined(), f"session {number}") for number in range(30)))
+    async with scripted_server({"content": [*(12 * [GOOD["content"]]), SILENCE]}) as server:
+        async with mailroom(queue, server.port) as doomed:
+            await gets(server, 12 + 4)
+            await doomed.crash()
+        await queue.time_passes(LEASE_SECONDS + 1)
+        await queue.end_leases()
+    silent = {mail["Message-ID"] for mail in mails(server)[12:]}
+    in_doubt = await queue.run("SELECT email_id::text FROM emails WHERE status = 'unknown'")
+    assert all(any(email_id in message_id for (email_id,) in in_doubt) for message_id in silent)
 
 
 async def test_an_email_that_two_workers_died_over_has_failed(queue: Queue) -> None:
@@ -231,7 +261,7 @@ async def test_what_was_sent_while_the_database_was_away_is_recorded_when_it_is_
                 await gets(server, 4)
                 async with database_away(database):
                     server.gates["content"].set()
-                    await gets(server, 50)
+                    await gets(server, BEGIN_AT_MOST)
                     await eventually(lambda: failed_to_record() > 0, "the record to fail")
                 await all_become(queue, *(60 * ["sent"]))
     assert set(Counter(mail["Message-ID"] for mail in mails(server)).values()) == {1}

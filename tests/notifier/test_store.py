@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from devstack.parts import until
 from services.notifier import store
 from services.notifier.notices import Fact
-from services.notifier.store import Claimed, Result
+from services.notifier.store import Claimed, EndedLeases, Result
 from tests.notifier.queue import LEASE_SECONDS, Queue, about, id_of
 from tests.notifier.story import canceled, declined, refunded, rescheduled, scheduled
 
@@ -216,7 +216,9 @@ async def test_an_email_that_was_given_back_does_not_count(queue: Queue) -> None
 async def test_two_workers_at_once_keep_the_pace_together(queue: Queue) -> None:
     await queue.add(*(about(declined(), f"session {number}", client="ana@example.com") for number in range(6)))
     async with queue.engine.connect() as other:
-        turn = await store.claim(other, id_of("other"), at_most=2, lease_seconds=LEASE_SECONDS, per_minute=3)
+        turn = await store.claim(
+            other, id_of("other"), at_most=2, begin_at_most=2, lease_seconds=LEASE_SECONDS, per_minute=3
+        )
         claiming = asyncio.create_task(queue.claim(per_minute=3))
 
         async def waits() -> bool:
@@ -252,18 +254,53 @@ async def test_a_claim_that_ended_is_unknown_then_tried_once_more_ever_then_fail
     await queue.add(about(declined(), "a"))
     assert len(await queue.claim()) == 1
     await queue.time_passes(LEASE_SECONDS - 1)
-    assert await queue.end_leases() == 0
+    assert await queue.end_leases() == EndedLeases(given_back=0, in_doubt=0)
     await queue.time_passes(2)
-    assert (await queue.end_leases(), await queue.statuses()) == (1, ["unknown"])
+    assert await queue.end_leases() == EndedLeases(given_back=0, in_doubt=1)
+    assert await queue.statuses() == ["unknown"]
     assert await queue.claim() == [], "a quarter of an hour is to pass"
     await queue.time_passes(900)
     ((again),) = await queue.claim()
     assert (again.attempts, again.times_unknown) == (2, 1)
     await queue.time_passes(LEASE_SECONDS + 1)
-    assert (await queue.end_leases(), await queue.statuses()) == (1, ["failed"])
+    assert await queue.end_leases() == EndedLeases(given_back=0, in_doubt=1)
+    assert await queue.statuses() == ["failed"]
     (failed,) = await left(queue)
     assert (failed.status, failed.attempts) == ("failed", 2)
     assert "not known whether it was sent" in failed.answer
+
+
+async def test_what_was_claimed_and_not_begun_is_as_it_was_when_the_claim_ends_however_often(queue: Queue) -> None:
+    for number in range(5):
+        await queue.add(about(declined(), f"session {number}"))
+    for _ in range(3):
+        claimed = await queue.claim(begin_at_most=0)
+        assert [(email.attempts, email.times_unknown, email.is_begun) for email in claimed] == 5 * [(1, 0, False)]
+        await queue.time_passes(LEASE_SECONDS + 1)
+        assert await queue.end_leases() == EndedLeases(given_back=5, in_doubt=0)
+    assert await queue.run("SELECT DISTINCT status, attempts, claimed_at IS NULL FROM emails") == [("waiting", 0, True)]
+
+
+async def test_those_that_are_begun_are_the_first_of_a_claim_and_those_of_which_it_is_said(queue: Queue) -> None:
+    for number in range(5):
+        await queue.add(about(declined(), f"session {number}"))
+    claimed = await queue.claim(begin_at_most=2)
+    assert [email.is_begun for email in claimed] == [True, True, False, False, False]
+    assert await queue.begin(claimed[2:4]) == {email.email_id for email in claimed[2:4]}
+    await queue.time_passes(LEASE_SECONDS + 1)
+    assert await queue.end_leases() == EndedLeases(given_back=1, in_doubt=4)
+    waiting = await queue.run("SELECT email_id::text FROM emails WHERE status = 'waiting'")
+    assert waiting == [(claimed[4].email_id,)]
+
+
+async def test_who_lost_the_lease_begins_nothing(queue: Queue) -> None:
+    await queue.add(about(declined(), "a"))
+    frozen = await queue.claim(worker="frozen", begin_at_most=0)
+    await queue.time_passes(LEASE_SECONDS + 1)
+    await queue.end_leases()
+    assert await queue.begin(frozen) == frozenset()
+    await queue.claim(worker="successor", begin_at_most=0)
+    assert await queue.begin(frozen) == frozenset()
 
 
 async def test_who_lost_the_lease_has_nothing_more_to_say(queue: Queue) -> None:
@@ -388,7 +425,9 @@ async def test_no_query_reads_more_however_many_were_sent_and_wait(queue: Queue)
     await queue.run("UPDATE emails SET claimed_at = now() - interval '1 day', decided_at = now() - interval '1 day'")
     await queue.run(_FILL, status="waiting", count=2_000, at=None)
     async with rows_read(queue, at_most=1_000) as connection:
-        turn = await store.claim(connection, id_of("worker"), at_most=50, lease_seconds=LEASE_SECONDS, per_minute=30)
+        turn = await store.claim(
+            connection, id_of("worker"), at_most=50, begin_at_most=10, lease_seconds=LEASE_SECONDS, per_minute=30
+        )
     async with rows_read(queue, at_most=200) as connection:
         results = [Result(email.email_id, email.claim, "sent", "250 Ok") for email in turn.claimed]
         decided = await store.record(connection, results)
