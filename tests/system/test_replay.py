@@ -132,8 +132,8 @@ async def test_everything_read_again_from_the_beginning_changes_nothing(platform
     assert after.tables == before.tables
     assert after.ids == before.ids
     assert after.mails == before.mails
-    # Commands were answered again, each under the id of its answer, and events were passed over in silence. Dead letters
-    # are written again, the same to the byte.
+    # Commands were answered again, each under the id of its answer, and events were passed over in silence.
+    # Dead letters are written again, the same to the byte.
     commands = sum(after.messages[topic.name].total() for topic in CONVERSATION if topic.commands)
     repeats = {topic.name: (after.messages[topic.name] - before.messages[topic.name]).total() for topic in CONVERSATION}
     assert 0 < sum(repeats.values()) <= commands
