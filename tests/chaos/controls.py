@@ -73,12 +73,12 @@ CONTROLS: Final[Mapping[str, Control]] = {
         (
             Edit(
                 CONSUMER,
-                """            await self._process([_record(one) for one in raw])
+                """            await self._process([record_of(one) for one in raw])
             self._before_offset_commit()
             await self._commit(raw)
 """,
                 """            await self._commit(raw)
-            await self._process([_record(one) for one in raw])
+            await self._process([record_of(one) for one in raw])
             self._before_offset_commit()
 """,
             ),
