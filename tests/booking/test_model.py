@@ -162,7 +162,7 @@ class Conversations(RuleBasedStateMachine):
 
     def _cut(self) -> None:
         batch, self._batch, self._batch_size = self._batch, [], next(self._sizes)
-        published = self._runner.run(self._worker.handle(*(sent.record for sent in batch)))
+        published = self._runner.run(self._worker.handle_at_last(*(sent.record for sent in batch)))
         repeated = self._repeated(batch)
         assert published[: len(repeated)] == repeated
         fresh = [sent for sent in batch if not sent.heard_before and sent.answer is not None]
