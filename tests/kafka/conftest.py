@@ -20,7 +20,7 @@ class NewCrew(Protocol):
         """A group of its own, without workers yet, and who sends it commands."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def kafka() -> AsyncIterator[ContainerPart]:
     """One node. Who breaks it mends it."""
     kafka = kafka_container()
@@ -29,7 +29,7 @@ async def kafka() -> AsyncIterator[ContainerPart]:
     await kafka.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def cluster() -> AsyncIterator[KafkaCluster]:
     """Three nodes. Who breaks one mends it."""
     cluster = KafkaCluster()
@@ -40,7 +40,7 @@ async def cluster() -> AsyncIterator[KafkaCluster]:
         await cluster.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def toy_database(new_database: NewDatabase) -> URL:
     return await new_database(MIGRATIONS)
 

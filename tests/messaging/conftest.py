@@ -40,7 +40,7 @@ def bench(engine: AsyncEngine) -> Bench:
     return Bench(engine)
 
 
-@pytest.fixture(scope="session", params=ON_BOTH)
+@pytest.fixture(scope="package", params=ON_BOTH)
 async def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
     home = tmp_path_factory.mktemp("broker")
     part: Part = kafka_container() if request.param == "container" else DevelopmentBroker(home)
@@ -49,7 +49,7 @@ async def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
     await part.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def admin(broker: str) -> AsyncIterator[AIOKafkaAdminClient]:
     admin = AIOKafkaAdminClient(bootstrap_servers=broker)
     await admin.start()
@@ -57,7 +57,7 @@ async def admin(broker: str) -> AsyncIterator[AIOKafkaAdminClient]:
     await admin.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def publisher(broker: str) -> AsyncIterator[Publisher]:
     publisher = Publisher(broker, "tests", check_standstill=lambda: None)
     await publisher.start()
@@ -70,7 +70,7 @@ async def topic(admin: AIOKafkaAdminClient) -> str:
     return await new_topic(admin, message_timestamp_type="LogAppendTime")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def toy_topics(admin: AIOKafkaAdminClient) -> None:
     stamped = {"message.timestamp.type": "LogAppendTime"}
     await admin.create_topics(

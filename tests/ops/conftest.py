@@ -28,7 +28,7 @@ BOTH_KINDS = [
 ]
 
 
-@pytest.fixture(scope="session", params=BOTH_KINDS)
+@pytest.fixture(scope="package", params=BOTH_KINDS)
 async def any_broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Part]:
     home = tmp_path_factory.mktemp("any-broker")
     part: Part = kafka_container() if request.param == "container" else DevelopmentBroker(home)
@@ -58,9 +58,9 @@ async def empty_cluster(any_broker: Part) -> str:
     return any_broker.address
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def bus(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
-    """The address of a development broker with all topics, for the whole run: tests tell themselves apart by ids."""
+    """The address of a development broker with all topics, for all tests here: they tell themselves apart by ids."""
     broker = DevelopmentBroker(tmp_path_factory.mktemp("bus"))
     await broker.start()
     await topics.apply(broker.address, replication=1)
@@ -68,7 +68,7 @@ async def bus(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
     await broker.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def platform(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """All three services at work, each a process of its own."""
     home = tmp_path_factory.mktemp("platform")
@@ -120,7 +120,7 @@ def loud_again() -> Iterator[None]:
     logging.getLogger("aiokafka").setLevel(logging.NOTSET)
 
 
-@pytest.fixture(scope="session", params=BOTH_KINDS)
+@pytest.fixture(scope="package", params=BOTH_KINDS)
 async def desk(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, new_database: NewDatabase
 ) -> AsyncIterator[Desk]:

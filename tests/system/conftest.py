@@ -20,7 +20,7 @@ def parts(kind: str, home: Path) -> Parts:
     return embedded_parts(home) if kind == "embedded" else container_parts()
 
 
-@pytest.fixture(scope="session", params=IMPLEMENTATIONS)
+@pytest.fixture(scope="package", params=IMPLEMENTATIONS)
 async def platform(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Platform]:
     """All three services, each a process of its own, and a bus that keeps all that is said."""
     home = tmp_path_factory.mktemp(f"system-{request.param}")
