@@ -9,7 +9,7 @@ from sqlalchemy.engine import URL
 
 
 class Wire:
-    """Passes bytes on. While `dead`, they vanish, in both directions, and nobody is told: no reset, no end.
+    """Passes bytes on. While it is dead, they vanish, in both directions, and nobody is told: no reset, no end.
 
     The first `starting` connections are told that the database is starting up. `swallowed` is set once a reply that
     was to be swallowed is.
@@ -17,16 +17,26 @@ class Wire:
 
     def __init__(self, target: URL) -> None:
         self._target = target
-        self.dead = False
         self.starting = 0
         self.port = 0
         self.swallowed = Event()
         self._after, self._unanswered = b"", b""
+        self._dead = False
+        self._silences: list[Event] = []
         self._ends: list[StreamWriter] = []
 
     @property
     def url(self) -> URL:
         return self._target.set(host="127.0.0.1", port=self.port)
+
+    def die(self) -> None:
+        self._dead = True
+        for silence in self._silences:
+            silence.set()
+
+    def revive(self) -> None:
+        """For new connections: those of before, or of meanwhile, lead nowhere for ever."""
+        self._dead = False
 
     def swallow_reply_to(self, words: bytes, *, after: bytes = b"") -> None:
         """The next request with these words arrives; its reply, and all else on its connection, vanishes.
@@ -44,6 +54,9 @@ class Wire:
         other_reader, other_writer = await asyncio.open_connection(self._target.host, self._target.port)
         self._ends += [writer, other_writer]
         silence = Event()
+        if self._dead:
+            silence.set()
+        self._silences.append(silence)
         await asyncio.gather(
             self._pass_on(reader, other_writer, silence, requests=True),
             self._pass_on(other_reader, writer, silence, requests=False),
@@ -53,7 +66,7 @@ class Wire:
         is_after = False
         with suppress(OSError):
             while octets := await source.read(65536):
-                if self.dead or silence.is_set():
+                if silence.is_set():
                     continue
                 is_after = is_after or self._after in octets
                 if requests and is_after and self._unanswered and self._unanswered in octets:
@@ -62,7 +75,7 @@ class Wire:
                     self.swallowed.set()
                 target.write(octets)
                 await target.drain()
-        if not self.dead and not silence.is_set():
+        if not silence.is_set():
             target.close()
 
     async def cut(self) -> None:

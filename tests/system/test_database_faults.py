@@ -127,10 +127,10 @@ async def test_a_database_that_no_longer_answers_is_told_by_readiness_and_found_
         async def is_not_ready() -> bool:
             return not await worker.ready()
 
-        line.dead = True
+        line.die()
         await platform.cancel(booking)
         await eventually(is_not_ready, "readiness to turn red")
-        line.dead = False
+        line.revive()
         journey = Journey(CANCELED_IN_TIME, booking)
         await arrive(platform, journey)
         await eventually(worker.ready, "readiness to turn green")
