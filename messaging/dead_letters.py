@@ -10,6 +10,21 @@ from messaging.json_text import digest
 from messaging.records import Headers, Outgoing, Record
 
 PREFIX: Final = "__dlq.errors."
+ADDED: Final = frozenset(
+    PREFIX + name
+    for name in (
+        "topic",
+        "partition",
+        "offset",
+        "timestamp",
+        "group",
+        "class",
+        "message",
+        "attempts",
+        "timestamp.type",
+    )
+)
+"""The headers that make a record a dead letter; the last one only where it says `CreateTime`."""
 MOST_IN_A_ROW: Final = 50
 MOST_OF_WINDOW: Final = 0.10
 WINDOW: Final = 1000

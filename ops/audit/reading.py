@@ -9,14 +9,11 @@ from contracts.catalog import InvalidMessage
 from contracts.fields import Message, parse_instant
 from contracts.topics import CONVERSATION, GROUPS, TOPICS, Group, Topic, read_by, replay_topic
 from messaging.codec import Codec, Invalid, Received, Unreadable, original_place
-from messaging.dead_letters import PREFIX
+from messaging.dead_letters import ADDED, PREFIX
 from messaging.envelope import UnreadableEnvelope, open_envelope
 from messaging.records import Headers, Place, Record
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_ADDED_TO_LETTERS: Final = frozenset(
-    PREFIX + name for name in ("topic", "partition", "offset", "timestamp", "group", "class", "message", "attempts")
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +165,7 @@ def _letter(record: Record, group: Group) -> Letter | Unread:
 
 def _as_it_was(headers: Headers) -> Headers:
     """Without what was added at the end: the last of each name. A sender's own of such a name stand before them."""
-    added, kept = set(_ADDED_TO_LETTERS), []
+    added, kept = set(ADDED), []
     for name, value in reversed(headers):
         if name in added:
             added.remove(name)

@@ -1,6 +1,7 @@
 """What looks odd and is as it must be: repeats, dead letters, what waits, and logs whose beginning is gone."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -66,6 +67,13 @@ def given_up(platform: Platform) -> None:
     platform.log.another("A cancel", called="B").buried("B", by="booking", called="letter")
 
 
+def stamped_by_its_producer(platform: Platform) -> None:
+    """For once the topic was not on LogAppendTime, and by a producer's time nobody is judged (R9)."""
+    records = platform.log.another("A cancel", called="B").records
+    records["B"] = replace(records["B"], append_time=False)
+    platform.log.buried("B", by="booking", called="letter", why="Unreadable")
+
+
 def replayed(platform: Platform) -> None:
     """What booking gave up, an operator handed back, and it was decided anew at its first arrival."""
     given_up(platform)
@@ -100,6 +108,7 @@ NOTHING_WRONG: Final[dict[str, Callable[[Platform], Any]]] = {
     "a refusal that was too large is a dead letter": refused_as_letter,
     "what cannot be read is put aside": garbage_put_aside,
     "a command is given up": given_up,
+    "a command whose time is its producer's is put aside": stamped_by_its_producer,
     "a command is handed back": replayed,
     "what cannot be read is handed back": replayed_in_vain,
     "a request is given up": request_given_up,
