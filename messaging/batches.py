@@ -1,7 +1,7 @@
 """One batch: read, lock, look up, decide, write, commit, publish, mark. Follow a message here."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final, Generic, Protocol, TypeVar
@@ -12,7 +12,7 @@ from messaging import journal
 from messaging.answers import Answer, Cause, compose
 from messaging.codec import Invalid, Received, Unreadable
 from messaging.dead_letters import FailureTally, dead_letter, place_id
-from messaging.envelope import message_types
+from messaging.envelope import derive_id, message_types
 from messaging.faults import Fault
 from messaging.journal import Entry, Known, MessageKey
 from messaging.records import Outgoing
@@ -92,6 +92,8 @@ class Turn:
     """What one batch comes to, in record order."""
 
     entries: list[Entry] = field(default_factory=list)
+    refusals: list[Entry] = field(default_factory=list)
+    """Of ids that came before with other content: of each such content one."""
     again: list[Outgoing] = field(default_factory=list)
     forget: list[MessageKey] = field(default_factory=list)
     late: list[tuple[MessageKey, tuple[Outgoing, ...]]] = field(default_factory=list)
@@ -173,6 +175,7 @@ class Batch(Generic[M, S, C]):
         received = [reading for reading in readings if isinstance(reading, Received)]
         state_keys = await self._handler.lock(connection, received)
         known = await journal.look_up(connection, list({self._key(reading) for reading in readings}))
+        known |= await journal.look_up(connection, list(self._refusal_keys(readings, known)))
         waiting = await journal.unannounced(connection, sorted(state_keys))
         fresh = [message for message in received if self._is_undecided(message, known)]
         state = await self._handler.load(connection, fresh)
@@ -186,18 +189,18 @@ class Batch(Generic[M, S, C]):
         tally = self._tally.with_outcomes(turn.failed) if self._dead_letter_limit else self._tally
         await self._handler.save(connection, state)
         await journal.forget_dead(connection, turn.forget)
-        await journal.write(connection, turn.entries)
+        await journal.write(connection, [*turn.entries, *turn.refusals])
         await journal.settle(connection, turn.late, order=[key for key, records in turn.said if records])
-        turn.to_mark.update((entry.key, None) for entry in turn.entries if not entry.announced)
+        turn.to_mark.update((entry.key, None) for entry in (*turn.entries, *turn.refusals) if not entry.announced)
         turn.to_mark.update((key, None) for key, _ in turn.late)
         return turn, tally
 
     def _take(self, reading: Reading[M] | Poisoned[M], known: dict[MessageKey, Known], state: S, turn: Turn) -> None:
         key = self._key(reading)
         if key in turn.seen:
-            self._take_repeat(reading, turn.seen[key], turn)
+            self._take_repeat(reading, known, turn)
         elif (before := known.get(key)) is not None and not self._is_decided_anew(reading, before):
-            self._take_known(reading, before, turn)
+            self._take_known(reading, before, known, turn)
         else:
             if before is not None:
                 turn.forget.append(key)
@@ -267,11 +270,16 @@ class Batch(Generic[M, S, C]):
         record = dead_letter(self._group, letter, kind=type(error).__name__)
         return Entry(key, message.place, message.content_hash, None, "dead", (record,))
 
-    def _take_known(self, reading: Reading[M] | Poisoned[M], before: Known, turn: Turn) -> None:
+    def _take_known(
+        self, reading: Reading[M] | Poisoned[M], before: Known, known: dict[MessageKey, Known], turn: Turn
+    ) -> None:
         if not isinstance(reading, Unreadable) and _content_hash(reading) != before.content_hash:
-            self._refuse_reuse(reading, turn)
+            self._refuse_reuse(reading, known, turn)
             return
         turn.repeats += 1
+        self._say_again(reading, before, turn)
+
+    def _say_again(self, reading: Reading[M] | Poisoned[M], before: Known, turn: Turn) -> None:
         if before.key in turn.to_mark:
             return
         if not before.announced:
@@ -280,24 +288,54 @@ class Batch(Generic[M, S, C]):
         elif reading_topic(reading) in self._commands and before.outcome != "dead":
             turn.again.extend(before.records())
 
-    def _take_repeat(self, reading: Reading[M] | Poisoned[M], content_hash: bytes, turn: Turn) -> None:
+    def _take_repeat(self, reading: Reading[M] | Poisoned[M], known: dict[MessageKey, Known], turn: Turn) -> None:
         """The second of two within one batch: the answer to the first answers both, unless it says something else."""
-        if not isinstance(reading, Unreadable) and _content_hash(reading) != content_hash:
-            self._refuse_reuse(reading, turn)
+        if not isinstance(reading, Unreadable) and _content_hash(reading) != turn.seen[self._key(reading)]:
+            self._refuse_reuse(reading, known, turn)
         else:
             turn.repeats += 1
 
-    def _refuse_reuse(self, reading: Received[M] | Invalid | Poisoned[M], turn: Turn) -> None:
-        """Needs no row: whoever reads the record again comes to the same answer, under the same id."""
+    def _refuse_reuse(
+        self, reading: Received[M] | Invalid | Poisoned[M], known: dict[MessageKey, Known], turn: Turn
+    ) -> None:
+        """A command is answered once for each other content; of anything else, each record is a dead letter."""
         message = reading.received if isinstance(reading, Poisoned) else reading
+        key = self._refusal_key(message)
+        turn.reused += 1
+        if (before := known.get(key)) is not None:
+            self._say_again(message, before, turn)
+        elif key not in turn.seen:
+            self._refuse(message, key, turn)
+
+    def _refuse(self, message: Received[M] | Invalid, key: MessageKey, turn: Turn) -> None:
         problem = f"the id {message.envelope.id} came before with other content; send this under an id of its own"
-        letter = Unreadable(message.record, message.place, problem, message.replayed)
-        refusal: tuple[Outgoing, ...] = (dead_letter(self._group, letter, kind="IdReused"),)
         if message.place.topic in self._commands:
             with suppress(AnswerTooLarge):  # then the dead letter has to do
                 refusal = self._rejection(message, "id_reused", problem, discriminator=message.content_hash.hex())
-        turn.reused += 1
-        turn.stateless.extend(refusal)
+                turn.refusals.append(Entry(key, message.place, message.content_hash, None, "rejected", refusal))
+                turn.said.append((key, refusal))
+                turn.seen[key] = message.content_hash
+                return
+        letter = Unreadable(message.record, message.place, problem, message.replayed)
+        turn.stateless.append(dead_letter(self._group, letter, kind="IdReused"))
+
+    def _refusal_keys(
+        self, readings: Sequence[Reading[M] | Poisoned[M]], known: Mapping[MessageKey, Known]
+    ) -> set[MessageKey]:
+        """Of the messages whose id came before with other content, in this batch or ever."""
+        contents = {key: before.content_hash for key, before in known.items()}
+        keys = set()
+        for reading in readings:
+            message = reading.received if isinstance(reading, Poisoned) else reading
+            if not isinstance(message, Unreadable):
+                first = contents.setdefault(self._key(message), message.content_hash)
+                if first != message.content_hash:
+                    keys.add(self._refusal_key(message))
+        return keys
+
+    def _refusal_key(self, message: Received[M] | Invalid) -> MessageKey:
+        topic, message_id = self._key(message)
+        return topic, derive_id(self._group, topic, message_id, "id_reused", message.content_hash.hex())
 
     def _key(self, reading: Reading[M] | Poisoned[M]) -> MessageKey:
         if isinstance(reading, Unreadable):

@@ -77,8 +77,11 @@ def doubled(counter_id: str, *, message_id: str | None = None) -> Record:
 
 
 def elsewhere(original: Record) -> Record:
-    """The same message again, in another place: an upstream's retry."""
-    return record(original.place.topic, key=original.key, value=original.value, told=original.headers)
+    """The same message again, in another place and a moment later: an upstream's retry."""
+    later_ms = original.timestamp_ms + 1
+    return record(
+        original.place.topic, key=original.key, value=original.value, told=original.headers, timestamp_ms=later_ms
+    )
 
 
 def replayed(letter: Outgoing) -> Record:

@@ -144,6 +144,14 @@ async def test_an_id_that_is_reused_within_one_batch_is_refused_as_well(bench: B
     assert numbers(answers[:1]) == [3]
     assert codes(answers[1:]) == ["id_reused"] * 4
     assert await bench.number(counter) == 3
+    assert await bench.process(*map(elsewhere, others)) == answers[1:]
+
+
+async def test_a_refusal_that_comes_twice_in_one_batch_is_said_once(bench: Bench) -> None:
+    message_id, counter = new_id(), new_id()
+    command, other = add(counter, 3, message_id=message_id), add(counter, 4, message_id=message_id)
+    answers = await bench.process(command, other, elsewhere(other))
+    assert codes(answers[1:]) == ["id_reused"]
 
 
 async def test_the_keys_of_a_body_in_another_order_are_the_same_content(bench: Bench) -> None:

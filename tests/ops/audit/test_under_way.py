@@ -1,5 +1,6 @@
 """What is under way is never taken for damage: a system is looked at in the middle of everything that it does."""
 
+import json
 from collections.abc import Sequence
 
 from hypothesis import given
@@ -41,10 +42,24 @@ def handled(group: Group, topic: str, until: int) -> int:
     record of which it has still something to say.
     """
     to_come = {header(one, "ce_causationid") for one in STORY[until:] if SAID_ON.get(one.place.topic) == group}
+    to_come |= charges_made_needless(until)
     there = lying(topic, until)
     if group == "notifier":
         return len(there)  # it has written all its rows, and sends when it can
     return min((one.place.offset for one in there if header(one, "ce_id") in to_come), default=len(there))
+
+
+def charges_made_needless(until: int) -> set[str]:
+    """By a cancellation still to come. Of such a charge nothing is said, but whoever reads it before confirms it."""
+    answered = {header(one, "ce_causationid") for one in STORY}
+    canceled = {one.key for one in STORY[until:] if header(one, "ce_type") == "booking.SessionCanceled.v1"}
+    charges = [one for one in STORY[:until] if header(one, "ce_type") == "credits.CreditsCharged.v1"]
+    return {
+        header(one, "ce_id")
+        for one in charges
+        if header(one, "ce_id") not in answered
+        and json.loads(one.value or b"{}")["session"]["session_id"].encode() in canceled
+    }
 
 
 def lying(topic: str, until: int) -> Sequence[Record]:
