@@ -8,12 +8,9 @@ import pytest
 from devstack.stack import Parts, Stack, container_parts, embedded_parts
 from tests.system.audited import audited
 from tests.system.bus import open_bus
-from tests.system.platform import Platform
+from tests.system.platform import APACHE_KAFKA, Platform
 
-IMPLEMENTATIONS = [
-    pytest.param("embedded", id="development-broker"),
-    pytest.param("containers", id="apache-kafka", marks=pytest.mark.containers),
-]
+IMPLEMENTATIONS = [pytest.param("embedded", id="development-broker"), APACHE_KAFKA]
 
 
 def parts(kind: str, home: Path) -> Parts:

@@ -16,10 +16,9 @@ from devstack.processes import Worker
 from devstack.stack import Stack
 from tests.system.bus import LONGEST_WAIT_SECONDS, Bus, Heard
 
+APACHE_KAFKA = pytest.param("containers", id="apache-kafka", marks=pytest.mark.containers)
 # What the development broker does not have: it never finds out that a member of a group is dead, so nobody takes over.
-on_apache_kafka = pytest.mark.parametrize(
-    "platform", [pytest.param("containers", id="apache-kafka", marks=pytest.mark.containers)], indirect=True
-)
+on_apache_kafka = pytest.mark.parametrize("platform", [APACHE_KAFKA], indirect=True)
 
 
 @dataclass(frozen=True)

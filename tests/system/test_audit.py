@@ -16,9 +16,9 @@ from messaging.kafka.publisher import partition_of
 from ops.audit.findings import Finding
 from tests.system.audited import audited, settled
 from tests.system.bus import Heard, open_bus
-from tests.system.conftest import IMPLEMENTATIONS, parts
+from tests.system.conftest import parts
 from tests.system.offsets import set_offsets
-from tests.system.platform import Booking, Platform
+from tests.system.platform import APACHE_KAFKA, Booking, Platform
 
 LETTERS: Final = "dlq.booking.booking.commands"
 
@@ -71,7 +71,7 @@ def altered(heard: Heard, *, anew: bool = True, **fields: Any) -> Heard:
     return replace(heard, value=json.dumps(body).encode(), headers=headers)
 
 
-@pytest.fixture(scope="module", params=IMPLEMENTATIONS)
+@pytest.fixture(scope="module", params=[APACHE_KAFKA])
 async def sound(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sound]:
     home = tmp_path_factory.mktemp(f"audited-{request.param}")
     stack = Stack(parts(request.param, home), home)

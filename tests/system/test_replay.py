@@ -16,7 +16,9 @@ from ops.audit.whole_log import WholeLog
 from tests.system.audited import settled
 from tests.system.bus import command_headers
 from tests.system.offsets import caught_up, inputs, partitions, set_offsets
-from tests.system.platform import Platform
+from tests.system.platform import Platform, on_apache_kafka
+
+pytestmark = on_apache_kafka
 
 
 @dataclass(frozen=True)
