@@ -103,17 +103,25 @@ class _Scene:
         return sorted((task.result() for task in injecting), key=lambda one: one.began)
 
     async def settle(self) -> bool:
-        """Whether everything was handled in time, now that nothing fails any more."""
+        """Whether everything was handled, now that nothing fails any more; given up when nothing goes on either."""
         self.say("calm: waiting until all is handled")
 
         async def settled() -> bool:
-            return not self._unanswered() and self.observer.emails_to_come <= 0
+            return self._left() <= 0
 
         async def read() -> bool:
             return await unread(self.platform.stack.bootstrap_servers) == 0
 
         async with _in_background(self._tell()):
-            return await until(settled, self.plan.calm_seconds) and await until(read, self.plan.calm_seconds)
+            left = self._left()
+            while not await until(settled, self.plan.calm_seconds):
+                left, before = self._left(), left
+                if left >= before:
+                    return False
+            return await until(read, self.plan.calm_seconds)
+
+    def _left(self) -> int:
+        return self._unanswered() + max(self.observer.emails_to_come, 0)
 
     def items(self) -> list[Item]:
         """Of a command that was sent more than once, the first time counts."""
