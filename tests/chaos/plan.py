@@ -50,9 +50,7 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--commands", type=int, default=20_000, help="new ones; repeats and poison come on top")
     parser.add_argument("--faults", type=int, default=220)
     parser.add_argument("--seconds", type=float, default=480.0, help="that load and faults are spread over")
-    parser.add_argument(
-        "--calm-seconds", type=float, default=180.0, help="without progress, before what is left counts as lost"
-    )
+    parser.add_argument("--calm-seconds", type=float, default=180.0, help="without progress, then the rest is lost")
     parser.add_argument("--workers", type=int, default=2, help="of each service (default: 2)")
     parser.add_argument("--kinds", type=_kinds, default=ALL_KINDS, help="of fault, comma-separated (default: all)")
     parser.add_argument("--services", type=_services, default=SERVICES, help="that are hit, comma-separated")
