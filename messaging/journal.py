@@ -107,7 +107,7 @@ _WRITE = text("""
 
 _REMOVE_DEAD = text("""
     DELETE FROM journal
-    WHERE outcome = 'dead' AND message_id = ANY(CAST(:message_ids AS uuid[])) AND (message_id, topic) IN (
+    WHERE outcome = 'dead' AND (message_id, topic) IN (
         SELECT * FROM unnest(CAST(:message_ids AS uuid[]), CAST(:topics AS text[]))
     )
 """)
@@ -135,7 +135,7 @@ _ORDER = text("""
 
 _MARK = text("""
     UPDATE journal SET announced = true
-    WHERE message_id = ANY(CAST(:message_ids AS uuid[])) AND (message_id, topic) IN (
+    WHERE (message_id, topic) IN (
         SELECT * FROM unnest(CAST(:message_ids AS uuid[]), CAST(:topics AS text[]))
     )
 """)

@@ -376,6 +376,13 @@ async def test_a_name_in_any_script_is_kept_as_it_was_written(worker: BookingWor
     assert [session["client"]["name"], session["coach"]["name"], session["title"], said["reason"]] == [name] * 4
 
 
+async def test_the_reason_of_a_cancellation_is_kept_on_the_session(worker: BookingWorker, engine: AsyncEngine) -> None:
+    await worker.handle(schedule(), charged(), cancel(reason=" I have a fever. "))
+    async with engine.connect() as connection:
+        kept = (await connection.execute(text("SELECT reason FROM sessions"))).scalars().all()
+    assert kept == ["I have a fever."]
+
+
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=100).map(str.strip)
 
 

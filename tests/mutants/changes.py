@@ -561,13 +561,6 @@ CHANGES = (
         BOOKING_AT_ONCE,
     ),
     Change(
-        "a mark reads the whole journal",
-        JOURNAL,
-        "announced = true\n    WHERE message_id = ANY(CAST(:message_ids AS uuid[])) AND (",
-        "announced = true\n    WHERE (",
-        ("tests/credits/test_growth.py",),
-    ),
-    Change(
         "R31 a move that moves nothing is mailed",
         NOTICES,
         'if session.status != "scheduled" or (session.starts_at, session.ends_at) == before:',
