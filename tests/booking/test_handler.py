@@ -377,7 +377,8 @@ async def test_a_name_in_any_script_is_kept_as_it_was_written(worker: BookingWor
 
 
 async def test_the_reason_of_a_cancellation_is_kept_on_the_session(worker: BookingWorker, engine: AsyncEngine) -> None:
-    await worker.handle(schedule(), charged(), cancel(reason=" I have a fever. "))
+    await worker.handle(schedule(), charged())
+    await worker.handle(cancel(reason=" I have a fever. "))
     async with engine.connect() as connection:
         kept = (await connection.execute(text("SELECT reason FROM sessions"))).scalars().all()
     assert kept == ["I have a fever."]
