@@ -100,6 +100,7 @@ class Turn:
     said: list[tuple[MessageKey, tuple[Outgoing, ...]]] = field(default_factory=list)
     """All that is answered, in the order of the decisions: a late answer right after what it had to wait for."""
     stateless: list[Outgoing] = field(default_factory=list)
+    """What is refused, after all that is decided: no state of a session or an account is in it."""
     to_mark: dict[MessageKey, None] = field(default_factory=dict)
     """Ordered, like everything here; a dict for the sake of looking up."""
     failed: list[bool] = field(default_factory=list)
@@ -303,8 +304,12 @@ class Batch(Generic[M, S, C]):
         key = self._refusal_key(message)
         turn.reused += 1
         if (before := known.get(key)) is not None:
-            self._say_again(message, before, turn)
-        elif key not in turn.seen:
+            turn.stateless.extend(before.records())
+            if not before.announced:
+                turn.to_mark[before.key] = None
+        elif key in turn.seen:
+            turn.stateless.extend(next(entry.answers for entry in turn.refusals if entry.key == key))
+        else:
             self._refuse(message, key, turn)
 
     def _refuse(self, message: Received[M] | Invalid, key: MessageKey, turn: Turn) -> None:
@@ -313,7 +318,7 @@ class Batch(Generic[M, S, C]):
             with suppress(AnswerTooLarge):  # then the dead letter has to do
                 refusal = self._rejection(message, "id_reused", problem, discriminator=message.content_hash.hex())
                 turn.refusals.append(Entry(key, message.place, message.content_hash, None, "rejected", refusal))
-                turn.said.append((key, refusal))
+                turn.stateless.extend(refusal)
                 turn.seen[key] = message.content_hash
                 return
         letter = Unreadable(message.record, message.place, problem, message.replayed)
