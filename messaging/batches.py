@@ -92,15 +92,15 @@ class Turn:
     """What one batch comes to, in record order."""
 
     entries: list[Entry] = field(default_factory=list)
-    refusals: list[Entry] = field(default_factory=list)
-    """Of ids that came before with other content: of each such content one."""
+    refusals: dict[MessageKey, Entry] = field(default_factory=dict)
+    """Of commands whose id came before with other content: of each such content one."""
     again: list[Outgoing] = field(default_factory=list)
     forget: list[MessageKey] = field(default_factory=list)
     late: list[tuple[MessageKey, tuple[Outgoing, ...]]] = field(default_factory=list)
     said: list[tuple[MessageKey, tuple[Outgoing, ...]]] = field(default_factory=list)
     """All that is answered, in the order of the decisions: a late answer right after what it had to wait for."""
-    stateless: list[Outgoing] = field(default_factory=list)
-    """What is refused, after all that is decided: no state of a session or an account is in it."""
+    refused: list[Outgoing] = field(default_factory=list)
+    """What is said of ids that came before with other content, after all that is decided: it tells of no state."""
     to_mark: dict[MessageKey, None] = field(default_factory=dict)
     """Ordered, like everything here; a dict for the sake of looking up."""
     failed: list[bool] = field(default_factory=list)
@@ -111,7 +111,7 @@ class Turn:
 
     def to_publish(self) -> list[Outgoing]:
         ours = [record for _, records in self.said for record in records]
-        return [*self.left_by_others, *self.again, *ours, *self.stateless]
+        return [*self.left_by_others, *self.again, *ours, *self.refused]
 
 
 class Batch(Generic[M, S, C]):
@@ -190,9 +190,10 @@ class Batch(Generic[M, S, C]):
         tally = self._tally.with_outcomes(turn.failed) if self._dead_letter_limit else self._tally
         await self._handler.save(connection, state)
         await journal.forget_dead(connection, turn.forget)
-        await journal.write(connection, [*turn.entries, *turn.refusals])
+        entries = [*turn.entries, *turn.refusals.values()]
+        await journal.write(connection, entries)
         await journal.settle(connection, turn.late, order=[key for key, records in turn.said if records])
-        turn.to_mark.update((entry.key, None) for entry in (*turn.entries, *turn.refusals) if not entry.announced)
+        turn.to_mark.update((entry.key, None) for entry in entries if not entry.announced)
         turn.to_mark.update((key, None) for key, _ in turn.late)
         return turn, tally
 
@@ -278,9 +279,6 @@ class Batch(Generic[M, S, C]):
             self._refuse_reuse(reading, known, turn)
             return
         turn.repeats += 1
-        self._say_again(reading, before, turn)
-
-    def _say_again(self, reading: Reading[M] | Poisoned[M], before: Known, turn: Turn) -> None:
         if before.key in turn.to_mark:
             return
         if not before.announced:
@@ -304,11 +302,11 @@ class Batch(Generic[M, S, C]):
         key = self._refusal_key(message)
         turn.reused += 1
         if (before := known.get(key)) is not None:
-            turn.stateless.extend(before.records())
+            turn.refused.extend(before.records())
             if not before.announced:
-                turn.to_mark[before.key] = None
-        elif key in turn.seen:
-            turn.stateless.extend(next(entry.answers for entry in turn.refusals if entry.key == key))
+                turn.to_mark[key] = None
+        elif key in turn.refusals:
+            turn.refused.extend(turn.refusals[key].answers)
         else:
             self._refuse(message, key, turn)
 
@@ -317,12 +315,11 @@ class Batch(Generic[M, S, C]):
         if message.place.topic in self._commands:
             with suppress(AnswerTooLarge):  # then the dead letter has to do
                 refusal = self._rejection(message, "id_reused", problem, discriminator=message.content_hash.hex())
-                turn.refusals.append(Entry(key, message.place, message.content_hash, None, "rejected", refusal))
-                turn.stateless.extend(refusal)
-                turn.seen[key] = message.content_hash
+                turn.refusals[key] = Entry(key, message.place, message.content_hash, None, "rejected", refusal)
+                turn.refused.extend(refusal)
                 return
         letter = Unreadable(message.record, message.place, problem, message.replayed)
-        turn.stateless.append(dead_letter(self._group, letter, kind="IdReused"))
+        turn.refused.append(dead_letter(self._group, letter, kind="IdReused"))
 
     def _refusal_keys(
         self, readings: Sequence[Reading[M] | Poisoned[M]], known: Mapping[MessageKey, Known]

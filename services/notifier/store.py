@@ -45,7 +45,7 @@ class Claimed:
     times_unknown: int
     content: str
     times_resent: int = 0
-    is_begun: bool = True
+    is_begun: bool = False
 
 
 @dataclass(frozen=True, slots=True)
