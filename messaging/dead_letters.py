@@ -10,7 +10,7 @@ from messaging.json_text import digest
 from messaging.records import Headers, Outgoing, Record
 
 PREFIX: Final = "__dlq.errors."
-ADDED: Final = frozenset(
+_ADDED: Final = frozenset(
     PREFIX + name
     for name in (
         "topic",
@@ -24,7 +24,6 @@ ADDED: Final = frozenset(
         "timestamp.type",
     )
 )
-"""The headers that make a record a dead letter; the last one only where it says `CreateTime`."""
 MOST_IN_A_ROW: Final = 50
 MOST_OF_WINDOW: Final = 0.10
 WINDOW: Final = 1000
@@ -58,6 +57,11 @@ def dead_letter(group: str, letter: Unreadable, *, kind: str) -> Outgoing:
     added = [(PREFIX + name, text.encode(errors="replace")) for name, text in told.items()]
     kept = _without(record.headers, [name for name, _ in added]) if letter.replayed else record.headers
     return Outgoing(dead_letter_topic(group, place.topic), record.key, record.value, [*kept, *added])
+
+
+def original_headers(headers: Headers) -> Headers:
+    """Those of the record that a dead letter was."""
+    return _without(headers, _ADDED)
 
 
 def _attempts_before(letter: Unreadable) -> int:

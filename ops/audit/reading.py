@@ -9,7 +9,7 @@ from contracts.catalog import InvalidMessage
 from contracts.fields import Message, parse_instant
 from contracts.topics import CONVERSATION, GROUPS, TOPICS, Group, Topic, read_by, replay_topic
 from messaging.codec import Codec, Invalid, Received, Unreadable, original_place
-from messaging.dead_letters import ADDED, PREFIX
+from messaging.dead_letters import PREFIX, original_headers
 from messaging.envelope import UnreadableEnvelope, open_envelope
 from messaging.records import Headers, Place, Record
 
@@ -149,7 +149,7 @@ def _said(record: Record, topic: Topic) -> Said | Unread:
 
 
 def _letter(record: Record, group: Group) -> Letter | Unread:
-    headers = _as_it_was(record.headers)
+    headers = original_headers(record.headers)
     was = Record(record.place, record.key, record.value, headers, record.timestamp_ms, record.append_time)
     try:
         original, _ = original_place(record)
@@ -161,17 +161,6 @@ def _letter(record: Record, group: Group) -> Letter | Unread:
         message_id = None
     why = (dict(record.headers).get(PREFIX + "class") or b"").decode(errors="replace")
     return Letter(record.place, group, original, why, message_id, content_of(was))
-
-
-def _as_it_was(headers: Headers) -> Headers:
-    """Without what was added at the end: the last of each name. A sender's own of such a name stand before them."""
-    added, kept = set(ADDED), []
-    for name, value in reversed(headers):
-        if name in added:
-            added.remove(name)
-        else:
-            kept.append((name, value))
-    return tuple(reversed(kept))
 
 
 def _time(headers: Headers) -> datetime | None:

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from messaging.batches import Decision
 from messaging.codec import Received
 from messaging.records import Outgoing, Record
+from messaging.retry import BrokerAway
 from tests.messaging.bench import (
     Bench,
     add,
@@ -153,6 +154,18 @@ async def test_what_is_refused_twice_in_one_batch_is_refused_in_the_same_words(b
     _, first, second = await bench.process(command, other, elsewhere(other))
     assert codes([first]) == ["id_reused"]
     assert first == second
+
+
+async def test_a_refusal_that_was_not_acknowledged_is_said_again_until_it_is(bench: Bench) -> None:
+    message_id, counter = new_id(), new_id()
+    await bench.process(add(counter, 3, message_id=message_id))
+    other = add(counter, 4, message_id=message_id)
+    bench.log.away.append("unsent")
+    with pytest.raises(BrokerAway):
+        await bench.attempt(other)
+    assert await bench.outcomes(other) == ["rejected unannounced"]
+    assert codes(await bench.attempt(other)) == ["id_reused"]
+    assert await bench.outcomes(other) == ["rejected"]
 
 
 async def test_the_keys_of_a_body_in_another_order_are_the_same_content(bench: Bench) -> None:

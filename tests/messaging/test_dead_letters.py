@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from messaging.codec import Received, Unreadable
-from messaging.dead_letters import FailureTally, TooManyDeadLetters, dead_letter, place_id
+from messaging.dead_letters import FailureTally, TooManyDeadLetters, dead_letter, original_headers, place_id
 from messaging.records import Headers, Outgoing, Record
 from tests.messaging.bench import NOON, add, headers, new_id, record, replayed, told_of_failure
 from tests.messaging.poison import BODY, KEY, poison
@@ -58,6 +58,7 @@ def test_a_story_that_a_sender_made_up_is_kept_as_the_senders_and_ours_comes_aft
     letter = bury(original)
     assert list(letter.headers)[:3] == FORGED
     assert told_of_failure(letter)["topic"] == "toy.commands"
+    assert original_headers(letter.headers) == original.headers
 
 
 def test_a_letter_that_is_replayed_and_dies_again_keeps_its_first_place_and_time() -> None:
@@ -92,6 +93,7 @@ def test_a_producers_time_does_not_become_the_brokers_by_being_replayed() -> Non
     by_producer = record(key=KEY, value=BODY, told=headers("toy.Add.v1", new_id()), append_time=False)
     letter = bury(by_producer)
     assert told_of_failure(letter)["timestamp.type"] == "CreateTime"
+    assert original_headers(letter.headers) == by_producer.headers
     for again in (replayed(letter), replayed(bury(replayed(letter)))):
         reading = CODEC.read(again)
         assert isinstance(reading, Unreadable)

@@ -69,6 +69,22 @@ async def test_the_mail_server_hears_of_no_email_that_is_not_written_down_as_beg
     assert all(any(email_id in message_id for (email_id,) in in_doubt) for message_id in silent)
 
 
+async def test_what_another_worker_claimed_meanwhile_is_not_begun(queue: Queue) -> None:
+    await queue.add(*(about(declined(), f"session {number}") for number in range(20)))
+    async with scripted_server() as server:
+        server.gates["content"] = CLOSED()
+        async with mailroom(queue, server.port) as slow:
+            await gets(server, 4)
+            await queue.run("UPDATE emails SET lease_until = now() - interval '1 second' WHERE NOT begun")
+            await queue.end_leases()
+            others = await queue.claim(worker="other")
+            server.gates["content"].set()
+            await all_become(queue, *(10 * ["sent"]), *(10 * ["sending"]))
+            await slow.stop()
+    assert len(others) == 10
+    assert len(server.contents) == 10
+
+
 async def test_an_email_that_two_workers_died_over_has_failed(queue: Queue) -> None:
     await queue.add(about(declined(), "a"))
     async with scripted_server({"content": [SILENCE]}) as server:
