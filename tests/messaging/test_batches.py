@@ -131,6 +131,7 @@ async def test_an_id_with_other_content_is_refused_and_each_content_under_an_id_
     assert codes(refused) == ["id_reused"] * 4
     assert message_id in body(refused[0])["message"]
     assert len({*ids(refused), *ids([first])}) == 5
+    assert await bench.outcomes(*others) == 4 * ["rejected"]
     assert await bench.number(counter) == 3
 
     # Said again, it is said under the same id; and the command itself still has its answer.
