@@ -48,6 +48,8 @@ def create_engine(url: URL, *, application_name: str) -> AsyncEngine:
                 "timezone": "UTC",
                 # A plan kept from when the tables were small would scan them for as long as the connection lives.
                 "plan_cache_mode": "force_custom_plan",
+                # Nor is a table ever small for long, whatever its statistics say: a worker looks rows up by their keys.
+                "enable_seqscan": "off",
                 **{name: str(value) for name, value in milliseconds.items()},
             },
         },

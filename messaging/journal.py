@@ -80,9 +80,9 @@ class Known:
 
 _COLUMNS = "topic, message_id::text, content_hash, outcome, answers, announced, commit_order"
 
-# Statistics that were made of an emptied table say that there is nothing to read, however much comes after: reading all
-# of it for a join then looks cheap. So each key is looked for by itself here (OFFSET keeps it so), and each statement
-# below that joins names the keys as a condition of its own, too.
+# Statistics that were made of an emptied table say that there is nothing to read, however much comes after: a join may
+# then go through all of it, by its index even. So each key is looked for by itself here (OFFSET keeps it so), and each
+# statement below that joins names the ids as a condition of its own, too.
 _LOOK_UP = text(f"""
     SELECT found.* FROM unnest(CAST(:message_ids AS uuid[]), CAST(:topics AS text[])) AS asked (message_id, topic)
     CROSS JOIN LATERAL (
@@ -107,7 +107,7 @@ _WRITE = text("""
 
 _REMOVE_DEAD = text("""
     DELETE FROM journal
-    WHERE outcome = 'dead' AND (message_id, topic) IN (
+    WHERE outcome = 'dead' AND message_id = ANY(CAST(:message_ids AS uuid[])) AND (message_id, topic) IN (
         SELECT * FROM unnest(CAST(:message_ids AS uuid[]), CAST(:topics AS text[]))
     )
 """)
@@ -135,7 +135,7 @@ _ORDER = text("""
 
 _MARK = text("""
     UPDATE journal SET announced = true
-    WHERE (message_id, topic) IN (
+    WHERE message_id = ANY(CAST(:message_ids AS uuid[])) AND (message_id, topic) IN (
         SELECT * FROM unnest(CAST(:message_ids AS uuid[]), CAST(:topics AS text[]))
     )
 """)

@@ -70,6 +70,15 @@ async def rows_read(engine: AsyncEngine) -> Counter[str]:
         return Counter({table: int(rows) for table, rows in await connection.execute(counted)})
 
 
+async def rows_read_in_transaction(connection: AsyncConnection, table: str) -> int:
+    """How many of its rows this transaction read so far."""
+    counted = text(
+        "SELECT coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0) FROM pg_stat_xact_user_tables"
+        " WHERE relname = :table"
+    )
+    return int((await connection.execute(counted, {"table": table})).scalar_one())
+
+
 async def _tables(connection: AsyncConnection) -> list[str]:
     return [table for (table,) in await connection.execute(text("SELECT relname FROM pg_stat_user_tables"))]
 

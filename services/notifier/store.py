@@ -121,8 +121,7 @@ _ADD = text("""
 # A plan made for a table that is small, or of which there are no statistics yet, reads and sorts all that waits: the
 # indexes are right from the start.
 _TAKE_TURN = text("""
-    SELECT pg_advisory_xact_lock(:lock),
-           set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true)
+    SELECT pg_advisory_xact_lock(:lock), set_config('enable_bitmapscan', 'off', true)
 """)
 
 # Each email that is due is claimed, or told when to come again (whatever can only wait must not be looked at over and
@@ -239,7 +238,8 @@ _RECORD = text(f"""
         CAST(:email_ids AS uuid[]), CAST(:claims AS uuid[]), CAST(:statuses AS text[]), CAST(:answers AS text[]),
         CAST(:waits_seconds AS double precision[]), CAST(:message_ids AS text[]), CAST(:attempted AS boolean[])
     ) AS result (email_id, claim, status, answer, wait_seconds, message_id, attempted)
-    WHERE emails.email_id = result.email_id AND emails.claim = result.claim
+    WHERE emails.email_id = ANY(CAST(:email_ids AS uuid[]))
+        AND emails.email_id = result.email_id AND emails.claim = result.claim
     RETURNING {_DECIDED}
 """)
 

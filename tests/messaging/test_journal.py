@@ -13,6 +13,7 @@ from messaging import journal
 from messaging.journal import Entry, Known, MessageKey
 from messaging.records import Outgoing, Place
 from messaging.retry import Failure, classify
+from tests.databases import rows_read_in_transaction
 from tests.messaging.bench import new_id
 
 ANSWER = Outgoing("toy.counts", b"k", b'{"n": 1}', [("ce_id", b"1"), ("binary", b"\x00\xff"), ("null", None)])
@@ -136,6 +137,36 @@ async def test_only_a_dead_letter_can_be_forgotten(connection: AsyncConnection) 
     await journal.write(connection, [replace(dead, outcome="handled")])
     (row,) = await known(connection, dead)
     assert row.outcome == "handled"
+
+
+@pytest.mark.parametrize(
+    ("pages", "rows"),
+    [
+        pytest.param(0, -1, id="never counted"),
+        pytest.param(0, 0, id="counted when new"),
+        pytest.param(10, 0, id="counted when emptied"),
+        pytest.param(300, 0, id="counted when a large one was emptied"),
+        pytest.param(300, 3, id="counted when all but emptied"),
+        pytest.param(300, 20_000, id="counted rightly"),
+    ],
+)
+async def test_rows_are_found_by_their_keys_whatever_the_planner_thinks_of_the_table(
+    connection: AsyncConnection, pages: int, rows: int
+) -> None:
+    entries = [entry("a", ANSWER) for _ in range(20_000)]
+    ours = [one.key for one in entries[:50]]
+    await connection.execute(text("SET LOCAL transaction_timeout = 0"))
+    await journal.write(connection, entries)
+    await connection.execute(
+        text("UPDATE pg_class SET relpages = :pages, reltuples = :rows WHERE relname = 'journal'"),
+        {"pages": pages, "rows": rows},
+    )
+    before = await rows_read_in_transaction(connection, "journal")
+    await journal.mark_announced(connection, ours)
+    await journal.settle(connection, [(key, (LATE,)) for key in ours], order=ours)
+    await journal.forget_dead(connection, ours)
+    assert len(await journal.look_up(connection, ours)) == len(ours)
+    assert await rows_read_in_transaction(connection, "journal") - before < 1_000
 
 
 async def age(connection: AsyncConnection, entries: Iterable[Entry], days: float) -> None:

@@ -561,6 +561,13 @@ CHANGES = (
         BOOKING_AT_ONCE,
     ),
     Change(
+        "R40 a mark reads the whole journal",
+        JOURNAL,
+        "    WHERE message_id = ANY(CAST(:message_ids AS uuid[])) AND (message_id, topic) IN (",
+        "    WHERE (message_id, topic) IN (",
+        ("tests/messaging/test_journal.py",),
+    ),
+    Change(
         "R31 a move that moves nothing is mailed",
         NOTICES,
         'if session.status != "scheduled" or (session.starts_at, session.ends_at) == before:',
