@@ -1,13 +1,17 @@
 """Records in from a real broker: what is read, when offsets are committed, who owns what as workers come and go."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.client import AIOKafkaClient
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from aiokafka.protocol.fetch import FetchRequest
 from faststream import AckPolicy
 
 from devstack.parts import free_port, until
@@ -263,6 +267,28 @@ async def test_a_consumer_that_works_looks_well(broker: str, publisher: Publishe
         assert len(vitals.positions) == PARTITIONS
         assert sorted(vitals.positions.values()) == [0, 0, 9]
         assert consumer.lag() == 0
+
+
+async def test_who_has_nothing_to_read_asks_rarely_and_hears_of_a_record_at_once(
+    broker: str, publisher: Publisher, topic: str, group: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process, asked = Process(), 0
+    send = AIOKafkaClient.send
+
+    async def counting(client: AIOKafkaClient, node_id: int, request: Any, **options: Any) -> Any:
+        nonlocal asked
+        asked += isinstance(request, FetchRequest)
+        return await send(client, node_id, request, **options)
+
+    async with consuming(broker, group, topic, process) as consumer:
+        await reached(lambda: consumer.has_assignment)
+        monkeypatch.setattr(AIOKafkaClient, "send", counting)
+        await asyncio.sleep(1)  # a second in which nothing happens
+        assert 1 <= asked <= 60
+        began = time.monotonic()
+        await publisher.publish(numbered(topic, 1))
+        await reached(lambda: process.done)
+        assert time.monotonic() - began < 0.5
 
 
 @pytest.mark.parametrize("dead", ["fetching", "coordinating", "heartbeating", "polling"])
