@@ -63,8 +63,9 @@ def write_headers(envelope: Envelope, *, source: str, subject: str, time: str) -
 
 
 def message_types(records: Iterable[Outgoing]) -> set[str]:
-    """What `write_headers` said of them."""
-    return {(value or b"").decode() for record in records for name, value in record.headers if name == "ce_type"}
+    """What their headers say, which in a dead letter are those of what it holds: any bytes."""
+    headers = (header for record in records for header in record.headers)
+    return {(value or b"").decode(errors="replace") for name, value in headers if name == "ce_type"}
 
 
 def derive_id(*parts: str) -> str:

@@ -236,7 +236,7 @@ class Worker(Generic[M]):
                 said = problem
             await asyncio.sleep(_ASK_AGAIN_SECONDS)
         if said is not None:
-            log.info("worker.found", message=f"The {part} is there.", part=part)
+            log.info("worker.found", message=f"The wait for the {part} is over.", part=part)
         self._health.checked({"worker": "starting"})
 
     async def _alive_during(self, attempt: Awaitable[str | None]) -> str | None:

@@ -11,8 +11,15 @@ from cloudevents.core.v1.event import CloudEvent
 from hypothesis import given
 from hypothesis import strategies as st
 
-from messaging.envelope import Envelope, UnreadableEnvelope, derive_id, open_envelope, write_headers
-from messaging.records import Headers
+from messaging.envelope import (
+    Envelope,
+    UnreadableEnvelope,
+    derive_id,
+    message_types,
+    open_envelope,
+    write_headers,
+)
+from messaging.records import Headers, Outgoing
 from tests.messaging.bench import headers
 
 ID = "0f8fad5b-d9cb-469f-a165-70867728950e"
@@ -198,6 +205,11 @@ def test_a_structured_event_is_parsed_as_strictly_as_a_body(value: bytes | None)
 def test_the_mode_is_told_by_the_content_type_in_any_case(content_type: bytes) -> None:
     envelope, body = open_envelope([("content-type", content_type)], json.dumps(EVENT).encode())
     assert (envelope.id, body) == (ID, {"a": 1})
+
+
+def test_the_types_of_messages_are_told_even_beside_a_dead_letter_whose_own_is_no_text() -> None:
+    told = [Outgoing("toy.events", None, b"{}", NEEDED), Outgoing("dlq", None, b"", instead("ce_type", b"\xff"))]
+    assert message_types(told) == {"toy.Add.v1", "\N{REPLACEMENT CHARACTER}"}
 
 
 @given(st.lists(st.text().filter(lambda text: "\n" not in text), min_size=1))
