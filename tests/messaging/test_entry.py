@@ -87,7 +87,7 @@ async def test_a_worker_waits_for_what_is_not_there_says_so_once_and_stops_when_
 
     async with wire(database, port):
         # The next word is that it is there: nothing is said twice.
-        assert "The database is there." in await said(process, "worker.")
+        assert "The wait for the database is over." in await said(process, "worker.")
         assert "Waiting for the topics: the broker cannot be reached" in await said(process, "worker.")
         process.send_signal(signal.SIGTERM)
         code, out, error = await ended(process)
@@ -102,7 +102,7 @@ async def test_a_database_that_vanishes_while_its_schema_is_looked_at_is_waited_
             "run", KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1", DATABASE_URL=given(line.url), LOG_FORMAT="json"
         )
         assert "Waiting for the database: no answer within 5 s" in await said(process, "worker.waits")
-        assert "The database is there." in await said(process, "worker.")
+        assert "The wait for the database is over." in await said(process, "worker.")
         process.send_signal(signal.SIGTERM)
         assert (await ended(process))[0] == ExitCode.DONE
 
