@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test test-long bench bench-quick mutants chaos chaos-controls emails lint pins
+.PHONY: help install demo up test test-long bench bench-quick simulate-scale mutants chaos chaos-controls emails lint pins
 
 PYTHONS = python3.13 python3.12 python3.11 python3
 usable = import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
@@ -36,6 +36,9 @@ bench: $(stamp)  ## What a cancellation costs, beside an idiomatic version and t
 
 bench-quick: $(stamp)  ## The smaller half of it in under three minutes, to see where things stand
 	@.venv/bin/python -m benchmarks $(or $(ONLY),all) --size quick $(BENCH)
+
+simulate-scale: $(stamp)  ## What 8, 64, 1,000 workers would do, by what `make bench` has measured of 1, 2 and 4
+	@.venv/bin/python -m benchmarks.simulation
 
 mutants: $(stamp)  ## Each rule made wrong, one line at a time: the tests must notice
 	@.venv/bin/python -m tests.mutants

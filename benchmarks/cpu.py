@@ -17,6 +17,12 @@ def of_process(process_id: int) -> float:
     return sum(sum(one.cpu_times()[:4]) for one in (process, *process.children(recursive=True)))
 
 
+def of_machine() -> float:
+    """Of everything that runs here, whoever runs it."""
+    times = psutil.cpu_times()
+    return sum(getattr(times, name, 0.0) for name in ("user", "nice", "system", "irq", "softirq"))
+
+
 async def of_part(part: Part) -> float | None:
     """None for a part that somebody else runs: nobody here can tell."""
     if isinstance(part, ContainerPart):

@@ -19,8 +19,9 @@ class NothingMeasured(ValueError):
 class Round:
     """What one contestant did in one round: `count` units of work in `seconds`.
 
-    `cpu_seconds`: by part (a service, `database`, `broker`, `sink`). `latencies_ms`: by name, where single units were
-    timed. `notes`: what else the round has to tell, as numbers.
+    `cpu_seconds`: by part (a service, `database`, `broker`, `sink`); `machine` is all that ran on it, other people's
+    work included. `latencies_ms`: by name, where single units were timed. `notes`: what else the round has to tell, as
+    numbers; of our services, what they have counted (`counting.COUNTED`).
     """
 
     contestant: str

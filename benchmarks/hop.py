@@ -59,12 +59,18 @@ async def _hop_work(side: Side, service: Group, count: int) -> Work:
 
 
 async def hot_account(stage: Stage, measure: Measure, sizes: Sizes) -> Result:
-    """A charge and a refund for each session, all of one account; beside it the same on many, and idiomatic on one."""
+    """A charge and a refund for each session, all of one account; beside it the same on many, and idiomatic on one.
+
+    More workers all want the one account, each for as long as its transaction takes.
+    """
     ours, idiomatic = await stage.side("ours"), await stage.side("idiomatic")
+    more = ours.with_workers(sizes.workers[-1])
+    contended = f"one account x{more.workers}"
     rounds = []
     for _ in range(sizes.rounds):
         for side, name, one_account in (
             (ours, "one account", True),
+            (more, contended, True),
             (ours, "many accounts", False),
             (idiomatic, "idiomatic", True),
         ):
@@ -73,6 +79,10 @@ async def hot_account(stage: Stage, measure: Measure, sizes: Sizes) -> Result:
     figures = [
         Figure("throughput on one account, share of that on many", ratio_of(rounds, "one account", "many accounts")),
         Figure("CPU on one account, times that on many", ratio_of(rounds, "one account", "many accounts", *everything)),
+        Figure(
+            f"throughput on one account, {more.workers} workers, times one's",
+            ratio_of(rounds, contended, "one account"),
+        ),
         Figure("throughput on one account, times idiomatic's", ratio_of(rounds, "one account", "idiomatic")),
     ]
     return Result("hot account", "movement", rounds, figures)

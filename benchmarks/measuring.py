@@ -11,7 +11,7 @@ from benchmarks.figures import Round, spent
 from benchmarks.sides import Side
 from benchmarks.stage import Acceptance, Stage
 from contracts.topics import Group
-from devstack.parts import StackError
+from devstack.parts import StackError, until
 from devstack.processes import Process
 from messaging.records import Outgoing
 
@@ -73,16 +73,34 @@ class Measure:
         await sink.take()
         mark = await self.mark(side, work)
         salvo = await bus.load(side.prefix, work.records)
+        counts = await self.stage.counted(started)
         before = await self.stage.cpu(started)
         await bus.fire(salvo)
         await self.until_done(side, work, mark, started, what)
         cpu_seconds = spent(before, await self.stage.cpu(started))
+        await self._until_committed(side, started)
+        notes = spent(counts, await self.stage.counted(started))
         begins = min([heard.at_ms for topic in work.topics for heard in await self._read(side, topic, mark)])
         ends = [heard.at_ms for topic in work.timed for heard in await self._read(side, topic, mark)]
         accepted = await sink.take()
         _check_once(side, work, accepted)
         seconds = (max([*ends, *(one.at * 1000 for one in accepted)]) - begins) / 1000
-        return Round(side.name, work.count, seconds, cpu_seconds)
+        return Round(side.name, work.count, seconds, cpu_seconds, notes=notes)
+
+    async def _until_committed(self, side: Side, started: Mapping[Group, Sequence[Process]]) -> None:
+        """A batch is counted by its worker after its last answer, and before its offsets are committed."""
+        if side.kind != "ours":
+            return
+        for service in started:
+            for group, topics in side.reads(service).items():
+                await self._until_none_left(group, topics)
+
+    async def _until_none_left(self, group: str, topics: Sequence[str]) -> None:
+        async def none_left() -> bool:
+            return not any([await self.stage.bus.left(group, topic) for topic in topics])
+
+        if not await until(none_left, _STALLED_SECONDS):
+            raise StackError(f"{group} has not committed its offsets after {_STALLED_SECONDS:.0f} s; look into its log")
 
     async def _read(self, side: Side, topic: str, mark: Mark) -> list[Heard]:
         heard = await self.stage.bus.read(side.prefix + topic, mark[topic])

@@ -52,5 +52,5 @@ TINY: Final = Sizes(
     grown_cancellations=40,
     backlog=200,
     starts=1,
-    workers=(1,),
+    workers=(1, 2),
 )

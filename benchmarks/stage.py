@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from benchmarks import cpu
+from benchmarks import counting, cpu
 from benchmarks.bus import Bus
 from benchmarks.sides import Kind, Side, prefix_of, tables_command
 from contracts.topics import GROUPS, Group
@@ -127,9 +127,14 @@ class Stage:
             "database": await cpu.of_part(self.parts.postgres),
             "broker": await cpu.of_part(self.parts.broker),
             "sink": cpu.of_process(self.sink.process.id),
+            "machine": cpu.of_machine(),
         }
         seconds |= {service: cpu.of_processes(processes) for service, processes in started.items()}
         return {part: one for part, one in seconds.items() if one is not None}
+
+    async def counted(self, started: Mapping[Group, Sequence[Process]]) -> dict[str, float]:
+        """What the workers have counted until now, by service and name."""
+        return await counting.counted(process for processes in started.values() for process in processes)
 
     async def settings(self) -> dict[str, str]:
         """The database's, as far as they decide what a commit costs. Raises StackError where it may lose one."""

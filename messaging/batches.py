@@ -17,7 +17,7 @@ from messaging.faults import Fault
 from messaging.journal import Entry, Known, MessageKey
 from messaging.records import Outgoing
 from messaging.retry import TransactionTooLong
-from messaging.telemetry import ANSWERS, MESSAGES
+from messaging.telemetry import ANSWERS, BATCH_LOCKED_SECONDS, MESSAGES
 
 M = TypeVar("M")
 S = TypeVar("S")
@@ -164,9 +164,10 @@ class Batch(Generic[M, S, C]):
             raise TransactionTooLong(f"no commit within {self._budget_seconds} s") from None
 
     async def _commit(self, readings: Sequence[Reading[M] | Poisoned[M]]) -> Turn:
-        async with self._transaction() as connection:
-            turn, tally = await self._transact(connection, readings)
-            self._reach("before-commit", turn.to_publish())
+        with BATCH_LOCKED_SECONDS.labels(self._group).time():
+            async with self._transaction() as connection:
+                turn, tally = await self._transact(connection, readings)
+                self._reach("before-commit", turn.to_publish())
         self._tally = tally
         return turn
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from messaging.telemetry import EMAIL_TURN_SECONDS
 from services.notifier import store
 from services.notifier.announcing import Announcer
 from services.notifier.attempts import given_back
@@ -137,6 +138,7 @@ class Deliverer:
 
     async def _claim(self, at_most: int) -> Turn:
         """What a commit claimed whose reply was lost, the next one gives back: else it would count as a crash."""
+        asked_at = time.monotonic()
         async with self._transaction() as connection:
             may_be_claimed, self._claim_is_unheard = self._claim_is_unheard, True
             turn = await store.claim(
@@ -149,6 +151,8 @@ class Deliverer:
                 per_minute=self._pace.per_reader_per_minute,
             )
         self._claim_token, self._claim_is_unheard = str(uuid.uuid4()), False
+        if turn.claimed:
+            EMAIL_TURN_SECONDS.observe(time.monotonic() - asked_at)
         return turn
 
     def _at_most(self) -> int:

@@ -1,0 +1,169 @@
+"""Discrete events: workers take batches, batches take cores and locks, and what is done is the next service's work."""
+
+import random
+from collections import defaultdict
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Final
+
+import simpy
+
+from benchmarks.simulation.rules import (
+    Batch,
+    Phase,
+    Service,
+    Site,
+    Taken,
+    batch_of,
+    chance_of_hot,
+    owned,
+    take,
+    wanted_for,
+)
+
+SLICE_MS: Final = 5.0
+"""For so long a core is somebody's before the next one in the queue has it, as a kernel's scheduler does it."""
+_SEED: Final = 7
+
+Steps = Generator[simpy.Event, Any, None]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """`busy`: share of the time that each machine, lock and service's workers were at work; `batches` by service."""
+
+    units: int
+    seconds: float
+    busy: Mapping[str, float]
+    batches: Mapping[str, int]
+
+    @property
+    def per_second(self) -> float:
+        return self.units / self.seconds
+
+
+def simulate(services: Sequence[Service], site: Site, units: int) -> Run:
+    """All units wait for the first service at once. It ends when all is done, and what is done beside it."""
+    env = simpy.Environment()
+    machines = {name: _Places(env, cores) for name, cores in site.cores.items()}
+    locks = {"account": _Places(env, 1), "turn": _Places(env, site.shards)}
+    stages = [_Stage(env, service, site, machines, locks) for service in services]
+    for stage, following in pairwise(stages):
+        stage.following = following
+    chance = random.Random(_SEED)
+    arriving = [0] * site.partitions
+    for partition in chance.choices(range(site.partitions), k=units):
+        arriving[partition] += 1
+    stages[0].arrive(tuple(arriving))
+    env.run()
+    return Run(
+        units, env.now / 1000, _busy(env.now, machines, locks, stages), {s.service.name: s.batches for s in stages}
+    )
+
+
+class _Places:
+    """Cores, or the places at a lock, and for how many milliseconds they were somebody's."""
+
+    def __init__(self, env: simpy.Environment, cores: int) -> None:
+        self.places = simpy.Resource(env, capacity=cores)
+        self.held_ms = 0.0
+
+    def busy(self, ms: float) -> float:
+        return self.held_ms / (ms * self.places.capacity)
+
+
+class _Stage:
+    """One service's workers and what waits for them."""
+
+    def __init__(
+        self,
+        env: simpy.Environment,
+        service: Service,
+        site: Site,
+        machines: Mapping[str, _Places],
+        locks: Mapping[str, _Places],
+    ) -> None:
+        self.service = service
+        self.following: _Stage | None = None
+        self.batches = 0
+        self.held_ms = 0.0
+        self._env, self._site, self._machines, self._locks = env, site, machines, locks
+        self._waiting = [0] * site.partitions
+        self._idle: dict[int, simpy.Event] = {}
+        self._chance = random.Random(_SEED)
+        self.working = site.workers if service.shared else min(site.workers, site.partitions)
+        for worker in range(self.working):
+            env.process(self._work(worker))
+
+    def arrive(self, units: Taken) -> None:
+        for partition, count in enumerate(units):
+            self._waiting[partition] += count
+        if self.service.shared:
+            wanted = wanted_for(sum(units), self.service.most_at_once)
+            woken = list(self._idle)[:wanted]
+        else:
+            woken = [worker for worker in {p % self.working for p, n in enumerate(units) if n} if worker in self._idle]
+        for worker in woken:
+            self._idle.pop(worker).succeed()
+
+    def _work(self, worker: int) -> Steps:
+        partitions = range(self._site.partitions)
+        own = partitions if self.service.shared else owned(worker, self.working, self._site.partitions)
+        while True:
+            taken = take(self._waiting, own, self.service.most_at_once)
+            if not sum(taken):
+                self._idle[worker] = self._env.event()
+                yield self._idle[worker]
+                continue
+            for partition in own:
+                self._waiting[partition] -= taken[partition]
+            begun = self._env.now
+            yield from self._batch(sum(taken))
+            self.batches += 1
+            self.held_ms += self._env.now - begun
+            if self.following is not None:
+                self.following.arrive(taken)
+
+    def _batch(self, count: int) -> Steps:
+        batch = batch_of(self.service, count, shards=self._site.shards)
+        self._env.process(self._phases(batch.beside))
+        yield from self._locked(batch, count)
+        yield from self._phases(batch.after)
+
+    def _locked(self, batch: Batch, count: int) -> Steps:
+        lock = self._locks.get(self.service.lock)
+        is_cold = self._chance.random() >= chance_of_hot(self._site.hot_share, count)
+        if lock is None or (self.service.lock == "account" and is_cold):
+            yield from self._phases(batch.locked)
+            return
+        with lock.places.request() as turn:
+            yield turn
+            begun = self._env.now
+            yield from self._phases(batch.locked)
+            lock.held_ms += self._env.now - begun
+
+    def _phases(self, phases: Sequence[Phase]) -> Steps:
+        for phase in phases:
+            if phase.pool is None:
+                yield self._env.timeout(phase.ms)
+            elif (name := self._site.machine_of.get(phase.pool)) is not None:
+                yield from self._compute(self._machines[name], phase.ms)
+
+    def _compute(self, machine: _Places, ms: float) -> Steps:
+        while ms > 0:
+            with machine.places.request() as turn:
+                yield turn
+                yield self._env.timeout(min(ms, SLICE_MS))
+            machine.held_ms += min(ms, SLICE_MS)
+            ms -= SLICE_MS
+
+
+def _busy(
+    ms: float, machines: Mapping[str, _Places], locks: Mapping[str, _Places], stages: Sequence[_Stage]
+) -> dict[str, float]:
+    busy: dict[str, float] = defaultdict(float)
+    busy |= {f"cores of {name}": machine.busy(ms) for name, machine in machines.items()}
+    busy |= {"the hot account": locks["account"].busy(ms), "the turn at the queue of emails": locks["turn"].busy(ms)}
+    busy |= {f"workers of {stage.service.name}": stage.held_ms / (ms * stage.working) for stage in stages}
+    return dict(busy)

@@ -1,0 +1,154 @@
+"""The model's rules: what a batch takes, how long it takes, who owns which partition, what ends first. Pure.
+
+A unit is a cancellation (or whatever the reports count), a unit's costs are milliseconds. A worker does one batch after
+another: each is work on cores (its own, the database's), then waiting, which takes no core. Some of it is done under a
+lock, and some is done beside it by others, who only take cores.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import ceil
+from typing import Final, Literal
+
+Pool = Literal["workers", "database", "broker", "others"]
+"""Whose cores: `others` are the mail server's and those of all else that runs on a machine."""
+Lock = Literal["none", "account", "turn"]
+"""`account`: the hot account's row, if the batch has a movement on it. `turn`: one look at the queue at a time."""
+Taken = tuple[int, ...]
+"""How many units of each partition."""
+
+BUSY: Final = 0.9
+"""A part that is at work for this share of the time has nothing left to give worth speaking of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What a service's part of a unit costs.
+
+    `locked_share`: of a batch's time, under its lock. `beside_ms`: of a unit, done by others meanwhile. `most_at_once`:
+    units in a batch. `shared`: all its workers take from one queue, instead of each from the partitions it owns.
+    """
+
+    name: str
+    worker_ms: float
+    worker_ms_a_batch: float
+    database_ms: float
+    database_ms_a_batch: float
+    wait_ms_a_batch: float
+    locked_share: float
+    most_at_once: int
+    lock: Lock = "none"
+    shared: bool = False
+    beside_ms: Mapping[Pool, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where it runs: `workers` of each service, `cores` by machine, and which machine each pool is on.
+
+    A pool that is on none costs nothing here: it is somebody else's. `shards` are databases of so many cores each; a
+    transaction over more than one of them is committed in two phases. `hot_share`: of the units, on one account.
+    """
+
+    workers: int
+    partitions: int
+    cores: Mapping[str, int]
+    machine_of: Mapping[Pool, str]
+    shards: int = 1
+    hot_share: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """`pool` None: waiting, which takes no core."""
+
+    pool: Pool | None
+    ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The phases of a batch: those under its lock, those after it, and what others do beside it."""
+
+    locked: tuple[Phase, ...]
+    after: tuple[Phase, ...]
+    beside: tuple[Phase, ...]
+
+    @property
+    def ms(self) -> float:
+        """How long it takes whoever need not wait for a core or a lock."""
+        return sum(phase.ms for phase in (*self.locked, *self.after))
+
+
+def one_machine(cores: int, *, workers: int, partitions: int, hot_share: float = 0.0) -> Site:
+    """All of it on one machine, as it is measured."""
+    pools: tuple[Pool, ...] = ("workers", "database", "broker", "others")
+    return Site(workers, partitions, {"machine": cores}, dict.fromkeys(pools, "machine"), hot_share=hot_share)
+
+
+def batch_of(service: Service, count: int, *, shards: int = 1) -> Batch:
+    """A commit over several shards is prepared and then committed: two waits instead of one."""
+    phases = (
+        Phase("workers", service.worker_ms_a_batch + count * service.worker_ms),
+        Phase("database", service.database_ms_a_batch + count * service.database_ms),
+        Phase(None, service.wait_ms_a_batch * (1 if shards == 1 else 2)),
+    )
+    return Batch(
+        tuple(Phase(phase.pool, phase.ms * service.locked_share) for phase in phases),
+        tuple(Phase(phase.pool, phase.ms * (1 - service.locked_share)) for phase in phases),
+        tuple(Phase(pool, ms * count) for pool, ms in service.beside_ms.items()),
+    )
+
+
+def owned(worker: int, workers: int, partitions: int) -> range:
+    """As the round-robin assignor gives them out, `worker` from 0. None, for a worker more than there are partitions."""
+    return range(worker, partitions, workers)
+
+
+def take(waiting: Sequence[int], own: Sequence[int], at_most: int) -> Taken:
+    """Partition by partition, as far as there is room: the more waits, the larger the batch."""
+    taken = [0] * len(waiting)
+    for partition in own:
+        taken[partition] = min(waiting[partition], at_most - sum(taken))
+    return tuple(taken)
+
+
+def chance_of_hot(share: float, count: int) -> float:
+    """That a batch of so many units has at least one on the hot account."""
+    return 1 - (1 - share) ** count
+
+
+def wanted_for(count: int, at_most: int) -> int:
+    """How many workers find something in a queue that so many units were added to."""
+    return ceil(count / at_most)
+
+
+def first_to_end(busy: Mapping[str, float]) -> str:
+    """Of parts and workers by the share of time they are at work (`workers of …`), that which cannot give more.
+
+    Workers wait for cores and locks while they are at work, so they are at the end of their own only where no part is.
+    """
+    parts = {name: share for name, share in busy.items() if not name.startswith("workers of ")}
+    name, share = max(parts.items(), key=lambda part: part[1])
+    return name if share >= BUSY else max(busy.items(), key=lambda part: part[1])[0]
+
+
+def fit(rows: Sequence[tuple[float, float, float]]) -> tuple[float, float]:
+    """(of a batch, of a unit), neither below 0, from rows of (batches, units, cost).
+
+    Least squares of what a unit costs by how many batches it comes to. Where batches were about as large in all rows, they cannot be told from units, and it all is the units'.
+    """
+    sizes = [batches / units for batches, units, _ in rows]
+    costs = [cost / units for _, units, cost in rows]
+    size, cost = sum(sizes) / len(rows), sum(costs) / len(rows)
+    spread = sum((one - size) ** 2 for one in sizes)
+    together = sum((one - size) * (other - cost) for one, other in zip(sizes, costs, strict=True))
+    slope = max(0.0, together / spread) if spread > 1e-12 else 0.0
+    if slope * size > cost:
+        return cost / size, 0.0
+    return slope, cost - slope * size
+
+
+def error_of(simulated: float, measured: float) -> float:
+    """0.1: the simulation is a tenth too fast."""
+    return simulated / measured - 1

@@ -1,0 +1,156 @@
+"""What the simulation has to say, as tables: costs, what was measured and found again, and what was not measured."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from rich import box
+from rich.table import Table
+
+from benchmarks.simulation.costs import Costs, Measured
+from benchmarks.simulation.model import Run, simulate
+from benchmarks.simulation.rules import Pool, Service, Site, error_of, first_to_end, one_machine
+from contracts.topics import PARTITIONS
+
+HOT_SHARES: Final = (0.0, 0.001, 0.01, 0.1, 1.0)
+SECONDS_A_DAY: Final = 86_400
+_UNITS_A_WORKER: Final = 3_000
+_LEAST_UNITS: Final = 20_000
+
+Cell = str | int | float
+Tell = Callable[[str], None]
+"""Hears what is being simulated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """`name` is the machines' name for it; the rows' cells are in the order of the columns."""
+
+    name: str
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A measured arrangement, and how fast it is in the simulation."""
+
+    measured: Measured
+    per_second: float
+
+    @property
+    def error(self) -> float:
+        return error_of(self.per_second, self.measured.per_second)
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """Of a site that is not measured: cores of each database and of the brokers; each worker has one of its own."""
+
+    database_cores: int
+    broker_cores: int
+
+
+def find_again(costs: Costs) -> list[Found]:
+    return [Found(one, _simulated(costs, one).per_second) for one in costs.measured]
+
+
+def _simulated(costs: Costs, one: Measured) -> Run:
+    site = one_machine(costs.cores, workers=one.workers, partitions=PARTITIONS, hot_share=one.hot_share)
+    return simulate(costs.services, site, one.count)
+
+
+def site_of(workers: int, hardware: Hardware, services: int, *, shards: int = 1, hot_share: float = 0.0) -> Site:
+    """As many partitions as workers, where there are more of these than there are partitions today."""
+    machine_of: Mapping[Pool, str] = {"workers": "workers", "database": "the database", "broker": "the broker"}
+    cores = {
+        "workers": workers * services,
+        "the database": hardware.database_cores * shards,
+        "the broker": hardware.broker_cores,
+    }
+    return Site(workers, max(PARTITIONS, workers), cores, machine_of, shards, hot_share)
+
+
+def units_for(workers: int) -> int:
+    return max(_LEAST_UNITS, workers * _UNITS_A_WORKER)
+
+
+def costs_sheet(services: Sequence[Service], title: str) -> Sheet:
+    columns = (
+        "", "worker", "a batch", "database", "a batch", "beside it", "waiting a batch", "under the lock, %", "at once"
+    )  # fmt: skip
+    return Sheet("costs", title, columns, tuple(map(_cost_row, services)))
+
+
+def _cost_row(one: Service) -> tuple[Cell, ...]:
+    return (
+        one.name, one.worker_ms, one.worker_ms_a_batch, one.database_ms, one.database_ms_a_batch,
+        sum(one.beside_ms.values()), one.wait_ms_a_batch, one.locked_share * 100, one.most_at_once,
+    )  # fmt: skip
+
+
+def found_sheet(found: Sequence[Found]) -> Sheet:
+    rows = tuple((one.measured.name, one.measured.per_second, one.per_second, one.error * 100) for one in found)
+    return Sheet("found_again", "Found again", ("", "measured a second", "simulated a second", "error, %"), rows)
+
+
+def forecast_sheet(
+    costs: Costs, workers: Sequence[int], shards: Sequence[int], hardware: Hardware, tell: Tell
+) -> Sheet:
+    columns = ("workers a service", "partitions", "shards", "a second", "million a day", "ends first", "busy, %")
+    rows = []
+    for count in workers:
+        for databases in shards:
+            tell(f"{count} workers, {databases} shards")
+            site = site_of(count, hardware, len(costs.services), shards=databases)
+            run = simulate(costs.services, site, units_for(count))
+            rows.append((count, site.partitions, databases, *_rate(run), *_end(run)))
+    title = f"Cancellations; {hardware.database_cores} cores a database, {hardware.broker_cores} of brokers"
+    return Sheet("forecast", title, columns, tuple(rows))
+
+
+def hot_sheet(costs: Costs, workers: Sequence[int], hardware: Hardware, tell: Tell) -> Sheet:
+    columns = ("on the hot account, %", "workers", "a second", "million a day", "ends first", "busy, %")
+    rows = []
+    for share in HOT_SHARES:
+        for count in workers:
+            tell(f"{share:.1%} on one account, {count} workers")
+            site = site_of(count, hardware, len(costs.services), hot_share=share)
+            run = simulate(costs.services, site, units_for(count))
+            rows.append((share * 100, count, *_rate(run), *_end(run)))
+    title = f"Charges and refunds, some of them on one account; {hardware.database_cores} cores a database"
+    return Sheet("hot_account", title, columns, tuple(rows))
+
+
+def _rate(run: Run) -> tuple[float, float]:
+    return run.per_second, run.per_second * SECONDS_A_DAY / 1e6
+
+
+def _end(run: Run) -> tuple[str, float]:
+    first = first_to_end(run.busy)
+    return first, run.busy[first] * 100
+
+
+def as_table(sheet: Sheet) -> Table:
+    table = Table(title=sheet.title, box=box.SIMPLE_HEAD, title_justify="left")
+    for name, cell in zip(sheet.columns, sheet.rows[0], strict=True):
+        table.add_column(name, justify="left" if isinstance(cell, str) else "right")
+    for row in sheet.rows:
+        table.add_row(*map(_shown, row))
+    return table
+
+
+def as_markdown(sheet: Sheet) -> str:
+    rows = (sheet.columns, tuple("---" for _ in sheet.columns), *sheet.rows)
+    return "\n".join([f"{sheet.title}:", "", *("| " + " | ".join(map(_shown, row)) + " |" for row in rows)])
+
+
+def as_json(sheet: Sheet) -> list[dict[str, Any]]:
+    return [dict(zip(sheet.columns, row, strict=True)) for row in sheet.rows]
+
+
+def _shown(cell: Cell) -> str:
+    if isinstance(cell, float):
+        return f"{cell:,.0f}" if abs(cell) >= 100 else f"{cell:.3g}"
+    return str(cell)
