@@ -2,7 +2,7 @@
 
 import asyncio
 import urllib.request
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -15,6 +15,7 @@ COUNTED: Final = {
     "coaching_batch_messages_sum": "messages",
     "coaching_batch_seconds_sum": "batch seconds",
     "coaching_batch_locked_seconds_sum": "locked seconds",
+    "coaching_answers_published_total": "answers",
     "coaching_email_turn_seconds_count": "turns",
     "coaching_email_turn_seconds_sum": "turn seconds",
 }
@@ -25,7 +26,7 @@ async def counted(processes: Iterable[Process]) -> dict[str, float]:
     """Since they began, all workers of a service together. Of those that have no metrics, nothing."""
     workers = [process for process in processes if isinstance(process, Worker)]
     pages = await asyncio.gather(*(asyncio.to_thread(_page, worker) for worker in workers))
-    counts: Counter[str] = Counter()
+    counts: dict[str, float] = defaultdict(float)
     for worker, page in zip(workers, pages, strict=True):
         for name, value in read_counts(page).items():
             counts[f"{worker.service} {name}"] += value
@@ -34,7 +35,7 @@ async def counted(processes: Iterable[Process]) -> dict[str, float]:
 
 def read_counts(page: str) -> Mapping[str, float]:
     """`page`: metrics in Prometheus' text format."""
-    counts: Counter[str] = Counter()
+    counts: dict[str, float] = defaultdict(float)
     for family in text_string_to_metric_families(page):
         for sample in family.samples:
             if (name := COUNTED.get(sample.name)) is not None:

@@ -1,6 +1,8 @@
 """`hop booking|credits|notifier`: one service alone on a full topic; `hot account`: all that moves, moves on one."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from statistics import median
 from typing import Final
 
 from benchmarks.figures import PLATFORM, Round, median_of, ratio_of
@@ -83,9 +85,14 @@ async def hot_account(stage: Stage, measure: Measure, sizes: Sizes) -> Result:
             f"throughput on one account, {more.workers} workers, times one's",
             ratio_of(rounds, contended, "one account"),
         ),
+        Figure(f"answers published for one movement, one account, {more.workers} workers", _answers(rounds, contended)),
         Figure("throughput on one account, times idiomatic's", ratio_of(rounds, "one account", "idiomatic")),
     ]
     return Result("hot account", "movement", rounds, figures)
+
+
+def _answers(rounds: Sequence[Round], contestant: str) -> float:
+    return median(one.notes["credits answers"] / one.count for one in rounds if one.contestant == contestant)
 
 
 async def _hot_round(measure: Measure, side: Side, name: str, sizes: Sizes, *, one_account: bool) -> Round:
@@ -99,4 +106,5 @@ async def _hot_work(side: Side, count: int, *, one_account: bool) -> Work:
     await side.grant(sessions)
     movements = 2 * count
     records = [*requested(sessions), *canceled(sessions)]
-    return Work(movements, records, {CREDITS_EVENTS.name: movements}, timed=(CREDITS_EVENTS.name,))
+    repeats = one_account and side.workers > 1
+    return Work(movements, records, {CREDITS_EVENTS.name: movements}, timed=(CREDITS_EVENTS.name,), repeats=repeats)

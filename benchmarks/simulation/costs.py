@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, Final
 
+from benchmarks.figures import PLATFORM
 from benchmarks.simulation.rules import Lock, Pool, Service, fit
 from benchmarks.storm import EMAILS_OF_A_CANCELLATION
 from contracts.topics import GROUPS
@@ -32,13 +33,17 @@ class NotMeasured(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What was measured of one arrangement: `count` units at `per_second`, with so many workers a service."""
+    """What was measured of one arrangement: `count` units at `per_second`, with so many workers a service.
+
+    `elsewhere_share`: of the machine's CPU meanwhile, what is in no part's account.
+    """
 
     name: str
     workers: int
     count: int
     per_second: float
     hot_share: float
+    elsewhere_share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +96,7 @@ def of_cancellations(reports: Mapping[str, Report]) -> Costs:
 
 def of_movements(report: Report) -> Costs:
     """Credits alone, of `hot account`: what a movement costs, and what was measured of all of them on one account."""
-    rounds = [one for one in report["rounds"] if _has_counts(one)]
+    rounds = _of(report, _MANY_ACCOUNTS)
     alone = _alone(_of(report, _MANY_ACCOUNTS), "credits")
     service = _service("credits", rounds, alone, 1.0, 1.0, others=1.0)
     return Costs((service,), _cores(report), _measured(report))
@@ -145,24 +150,27 @@ def _most_at_once(service: str, rounds: Sequence[Round]) -> int:
     """Units: a batch is so many records, and a unit may be more than one; a turn is so many emails."""
     if service == "notifier":
         return CLAIM_AT_MOST // EMAILS_OF_A_CANCELLATION
-    records = median(one["notes"][f"{service} messages"] / one["count"] for one in rounds)
+    records = median(float(one["notes"][f"{service} messages"]) / one["count"] for one in rounds)
     return max(1, round(_MOST_RECORDS / records))
 
 
 def _batches(one: Round, service: str) -> float:
-    batches: float = one["notes"][f"{service} {'turns' if service == 'notifier' else 'batches'}"]
-    return batches
+    return float(one["notes"][f"{service} {'turns' if service == 'notifier' else 'batches'}"])
 
 
 def _all_batches(one: Round) -> float:
-    return sum(_batches(one, service) for service in GROUPS if f"{service} batches" in one["notes"])
+    return sum((_batches(one, service) for service in GROUPS if f"{service} batches" in one["notes"]), 0.0)
 
 
 def _others_ms(one: Round) -> float:
-    """The mail server and all that is in no account: what runs between containers and host, and other people's work."""
+    return (float(one["cpu_seconds"]["sink"]) + _elsewhere(one)) * 1000
+
+
+def _elsewhere(one: Round) -> float:
+    """CPU seconds of all that is in no account: what runs between containers and host, and other people's work."""
     cpu = one["cpu_seconds"]
-    ours = sum(cpu.get(part, 0.0) for part in (*GROUPS, "database", "broker"))
-    return max(0.0, float(cpu["machine"]) - ours) * 1000
+    accounted = sum(float(cpu.get(part, 0.0)) for part in (*GROUPS, *PLATFORM, "sink"))
+    return max(0.0, float(cpu["machine"]) - accounted)
 
 
 def _cpu_ms(one: Round, part: str) -> float:
@@ -190,9 +198,10 @@ def _measured(report: Report) -> tuple[Measured, ...]:
         Measured(
             name,
             _workers(name),
-            round(median(one["count"] for one in own)),
-            median(one["per_second"] for one in own),
+            count=round(median(one["count"] for one in own)),
+            per_second=median(float(one["per_second"]) for one in own),
             hot_share=float(name.startswith(ONE_ACCOUNT)),
+            elsewhere_share=median(_elsewhere(one) / float(one["cpu_seconds"]["machine"]) for one in own),
         )
         for name in _contestants(report)
         for own in [_of(report, name)]

@@ -10,7 +10,6 @@ from typing import Any, Final
 import simpy
 
 from benchmarks.simulation.rules import (
-    Batch,
     Phase,
     Service,
     Site,
@@ -66,11 +65,12 @@ class _Places:
     """Cores, or the places at a lock, and for how many milliseconds they were somebody's."""
 
     def __init__(self, env: simpy.Environment, cores: int) -> None:
+        self.count = cores
         self.places = simpy.Resource(env, capacity=cores)
         self.held_ms = 0.0
 
     def busy(self, ms: float) -> float:
-        return self.held_ms / (ms * self.places.capacity)
+        return self.held_ms / (ms * self.count)
 
 
 class _Stage:
@@ -92,6 +92,7 @@ class _Stage:
         self._waiting = [0] * site.partitions
         self._idle: dict[int, simpy.Event] = {}
         self._chance = random.Random(_SEED)
+        self._unannounced: list[int] = []
         self.working = site.workers if service.shared else min(site.workers, site.partitions)
         for worker in range(self.working):
             env.process(self._work(worker))
@@ -127,21 +128,34 @@ class _Stage:
 
     def _batch(self, count: int) -> Steps:
         batch = batch_of(self.service, count, shards=self._site.shards)
-        self._env.process(self._phases(batch.beside))
-        yield from self._locked(batch, count)
-        yield from self._phases(batch.after)
-
-    def _locked(self, batch: Batch, count: int) -> Steps:
+        for phase in batch.beside:
+            self._beside(phase)
+        hot = self._hot_units(count)
         lock = self._locks.get(self.service.lock)
-        is_cold = self._chance.random() >= chance_of_hot(self._site.hot_share, count)
-        if lock is None or (self.service.lock == "account" and is_cold):
-            yield from self._phases(batch.locked)
+        if lock is None or (self.service.lock == "account" and not hot):
+            yield from self._phases((*batch.locked, *batch.after))
             return
         with lock.places.request() as turn:
             yield turn
             begun = self._env.now
+            again = sum(self._unannounced)
             yield from self._phases(batch.locked)
             lock.held_ms += self._env.now - begun
+        self._unannounced.append(hot)
+        yield from self._phases(batch_of(self.service, count, shards=self._site.shards, again=again).after)
+        self._unannounced.remove(hot)
+
+    def _beside(self, phase: Phase) -> None:
+        """By as many as there are cores, since it is the work of many."""
+        if phase.pool is not None and (name := self._site.machine_of.get(phase.pool)) is not None:
+            machine = self._machines[name]
+            for _ in range(machine.count):
+                self._env.process(self._compute(machine, phase.ms / machine.count))
+
+    def _hot_units(self, count: int) -> int:
+        """Of so many, those on the hot account: their expected number, where there are any."""
+        share = self._site.hot_share
+        return max(1, round(share * count)) if self._chance.random() < chance_of_hot(share, count) else 0
 
     def _phases(self, phases: Sequence[Phase]) -> Steps:
         for phase in phases:

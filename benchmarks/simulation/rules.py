@@ -86,8 +86,13 @@ def one_machine(cores: int, *, workers: int, partitions: int, hot_share: float =
     return Site(workers, partitions, {"machine": cores}, dict.fromkeys(pools, "machine"), hot_share=hot_share)
 
 
-def batch_of(service: Service, count: int, *, shards: int = 1) -> Batch:
-    """A commit over several shards is prepared and then committed: two waits instead of one."""
+def batch_of(service: Service, count: int, *, shards: int = 1, again: int = 0) -> Batch:
+    """A commit over several shards is prepared and then committed: two waits instead of one.
+
+    `again`: units that others have committed and not yet marked as announced. Whoever has the account's lock publishes
+    and marks them once more, before its own, because nobody can tell whether they crashed (delivery, rule 6).
+    """
+    told_again = (Phase("workers", again * service.worker_ms), Phase("database", again * service.database_ms))
     phases = (
         Phase("workers", service.worker_ms_a_batch + count * service.worker_ms),
         Phase("database", service.database_ms_a_batch + count * service.database_ms),
@@ -95,13 +100,13 @@ def batch_of(service: Service, count: int, *, shards: int = 1) -> Batch:
     )
     return Batch(
         tuple(Phase(phase.pool, phase.ms * service.locked_share) for phase in phases),
-        tuple(Phase(phase.pool, phase.ms * (1 - service.locked_share)) for phase in phases),
+        tuple(Phase(phase.pool, phase.ms * (1 - service.locked_share)) for phase in (*told_again, *phases)),
         tuple(Phase(pool, ms * count) for pool, ms in service.beside_ms.items()),
     )
 
 
 def owned(worker: int, workers: int, partitions: int) -> range:
-    """As the round-robin assignor gives them out, `worker` from 0. None, for a worker more than there are partitions."""
+    """As the round-robin assignor gives them out, `worker` from 0. None, where there are fewer than workers."""
     return range(worker, partitions, workers)
 
 
@@ -136,7 +141,8 @@ def first_to_end(busy: Mapping[str, float]) -> str:
 def fit(rows: Sequence[tuple[float, float, float]]) -> tuple[float, float]:
     """(of a batch, of a unit), neither below 0, from rows of (batches, units, cost).
 
-    Least squares of what a unit costs by how many batches it comes to. Where batches were about as large in all rows, they cannot be told from units, and it all is the units'.
+    Least squares of what a unit costs by how many batches it comes to. Where batches were about as large in all rows,
+    they cannot be told from units, and it all is the units'.
     """
     sizes = [batches / units for batches, units, _ in rows]
     costs = [cost / units for _, units, cost in rows]

@@ -91,8 +91,18 @@ def _cost_row(one: Service) -> tuple[Cell, ...]:
 
 
 def found_sheet(found: Sequence[Found]) -> Sheet:
-    rows = tuple((one.measured.name, one.measured.per_second, one.per_second, one.error * 100) for one in found)
-    return Sheet("found_again", "Found again", ("", "measured a second", "simulated a second", "error, %"), rows)
+    rows = tuple(
+        (
+            one.measured.name,
+            one.measured.per_second,
+            one.per_second,
+            one.error * 100,
+            one.measured.elsewhere_share * 100,
+        )
+        for one in found
+    )
+    columns = ("", "measured a second", "simulated a second", "error, %", "CPU of nobody measured, %")
+    return Sheet("found_again", "Found again", columns, rows)
 
 
 def forecast_sheet(
