@@ -79,7 +79,8 @@ def run(given: argparse.Namespace, show: Callable[[Sheet], None], console: Conso
 def check(found: Sequence[Found], tolerance_percent: float) -> None:
     """Raises NotFoundAgain, which names each arrangement that is further off than the tolerance.
 
-    Where much of the CPU was nobody's who is measured, a busy machine is found again by its being busy: that shows nothing.
+    Where much of the CPU was nobody's who is measured, a busy machine is found again by its being busy, which shows
+    nothing.
     """
     if strange := [one for one in found if one.measured.elsewhere_share > MOST_ELSEWHERE]:
         said = ", ".join(f"{one.measured.name}: {one.measured.elsewhere_share:.0%}" for one in strange)

@@ -150,7 +150,7 @@ def _most_at_once(service: str, rounds: Sequence[Round]) -> int:
     """Units: a batch is so many records, and a unit may be more than one; a turn is so many emails."""
     if service == "notifier":
         return CLAIM_AT_MOST // EMAILS_OF_A_CANCELLATION
-    records = median(float(one["notes"][f"{service} messages"]) / one["count"] for one in rounds)
+    records = median(float(one["notes"][f"{service} messages"]) / float(one["count"]) for one in rounds)
     return max(1, round(_MOST_RECORDS / records))
 
 
@@ -179,7 +179,7 @@ def _cpu_ms(one: Round, part: str) -> float:
 
 def _median_ms(rounds: Sequence[Round], part: str) -> float:
     """CPU milliseconds of what the round counts."""
-    return median(_cpu_ms(one, part) / one["count"] for one in rounds)
+    return median(_cpu_ms(one, part) / float(one["count"]) for one in rounds)
 
 
 def _hops(service: str) -> int:

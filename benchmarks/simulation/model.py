@@ -1,10 +1,10 @@
 """Discrete events: workers take batches, batches take cores and locks, and what is done is the next service's work."""
 
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any, Final
 
 import simpy
@@ -13,12 +13,11 @@ from benchmarks.simulation.rules import (
     Phase,
     Service,
     Site,
-    Taken,
     batch_of,
     chance_of_hot,
     owned,
+    pieces_of,
     take,
-    wanted_for,
 )
 
 SLICE_MS: Final = 5.0
@@ -51,10 +50,7 @@ def simulate(services: Sequence[Service], site: Site, units: int) -> Run:
     for stage, following in pairwise(stages):
         stage.following = following
     chance = random.Random(_SEED)
-    arriving = [0] * site.partitions
-    for partition in chance.choices(range(site.partitions), k=units):
-        arriving[partition] += 1
-    stages[0].arrive(tuple(arriving))
+    stages[0].arrive(Counter(chance.choices(range(site.partitions), k=units)))
     env.run()
     return Run(
         units, env.now / 1000, _busy(env.now, machines, locks, stages), {s.service.name: s.batches for s in stages}
@@ -97,30 +93,30 @@ class _Stage:
         for worker in range(self.working):
             env.process(self._work(worker))
 
-    def arrive(self, units: Taken) -> None:
-        for partition, count in enumerate(units):
-            self._waiting[partition] += count
+    def arrive(self, units: Mapping[int, int]) -> None:
+        """By partition. Wakes as many of the idle as find something to do."""
         if self.service.shared:
-            wanted = wanted_for(sum(units), self.service.most_at_once)
-            woken = list(self._idle)[:wanted]
+            units = {0: sum(units.values())}
+            woken = list(islice(self._idle, pieces_of(units[0], self.service.most_at_once)))
         else:
-            woken = [worker for worker in {p % self.working for p, n in enumerate(units) if n} if worker in self._idle]
+            woken = [owner for owner in {partition % self.working for partition in units} if owner in self._idle]
+        for partition, count in units.items():
+            self._waiting[partition] += count
         for worker in woken:
             self._idle.pop(worker).succeed()
 
     def _work(self, worker: int) -> Steps:
-        partitions = range(self._site.partitions)
-        own = partitions if self.service.shared else owned(worker, self.working, self._site.partitions)
+        own = range(1) if self.service.shared else owned(worker, self.working, self._site.partitions)
         while True:
             taken = take(self._waiting, own, self.service.most_at_once)
-            if not sum(taken):
+            if not taken:
                 self._idle[worker] = self._env.event()
                 yield self._idle[worker]
                 continue
-            for partition in own:
-                self._waiting[partition] -= taken[partition]
+            for partition, count in taken.items():
+                self._waiting[partition] -= count
             begun = self._env.now
-            yield from self._batch(sum(taken))
+            yield from self._batch(sum(taken.values()))
             self.batches += 1
             self.held_ms += self._env.now - begun
             if self.following is not None:
@@ -146,11 +142,12 @@ class _Stage:
         self._unannounced.remove(hot)
 
     def _beside(self, phase: Phase) -> None:
-        """By as many as there are cores, since it is the work of many."""
+        """By as many as there are cores, since it is the work of many; by no more than it has slices."""
         if phase.pool is not None and (name := self._site.machine_of.get(phase.pool)) is not None:
             machine = self._machines[name]
-            for _ in range(machine.count):
-                self._env.process(self._compute(machine, phase.ms / machine.count))
+            many = min(machine.count, pieces_of(phase.ms, SLICE_MS))
+            for _ in range(many):
+                self._env.process(self._compute(machine, phase.ms / many))
 
     def _hot_units(self, count: int) -> int:
         """Of so many, those on the hot account: their expected number, where there are any."""

@@ -14,9 +14,6 @@ Pool = Literal["workers", "database", "broker", "others"]
 """Whose cores: `others` are the mail server's and those of all else that runs on a machine."""
 Lock = Literal["none", "account", "turn"]
 """`account`: the hot account's row, if the batch has a movement on it. `turn`: one look at the queue at a time."""
-Taken = tuple[int, ...]
-"""How many units of each partition."""
-
 BUSY: Final = 0.9
 """A part that is at work for this share of the time has nothing left to give worth speaking of."""
 
@@ -110,12 +107,15 @@ def owned(worker: int, workers: int, partitions: int) -> range:
     return range(worker, partitions, workers)
 
 
-def take(waiting: Sequence[int], own: Sequence[int], at_most: int) -> Taken:
-    """Partition by partition, as far as there is room: the more waits, the larger the batch."""
-    taken = [0] * len(waiting)
+def take(waiting: Sequence[int], own: Sequence[int], at_most: int) -> dict[int, int]:
+    """Units by partition: one after another, as far as there is room. The more waits, the larger the batch."""
+    taken: dict[int, int] = {}
+    room = at_most
     for partition in own:
-        taken[partition] = min(waiting[partition], at_most - sum(taken))
-    return tuple(taken)
+        if room and waiting[partition]:
+            taken[partition] = min(waiting[partition], room)
+            room -= taken[partition]
+    return taken
 
 
 def chance_of_hot(share: float, count: int) -> float:
@@ -123,9 +123,9 @@ def chance_of_hot(share: float, count: int) -> float:
     return 1 - (1 - share) ** count
 
 
-def wanted_for(count: int, at_most: int) -> int:
-    """How many workers find something in a queue that so many units were added to."""
-    return ceil(count / at_most)
+def pieces_of(amount: float, at_most: float) -> int:
+    """How many take something, when each takes as much as this."""
+    return ceil(amount / at_most)
 
 
 def first_to_end(busy: Mapping[str, float]) -> str:

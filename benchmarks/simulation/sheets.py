@@ -15,7 +15,7 @@ from contracts.topics import PARTITIONS
 HOT_SHARES: Final = (0.0, 0.001, 0.01, 0.1, 1.0)
 SECONDS_A_DAY: Final = 86_400
 _UNITS_A_WORKER: Final = 3_000
-_LEAST_UNITS: Final = 20_000
+_LEAST_UNITS, _MOST_UNITS = 20_000, 1_000_000
 
 Cell = str | int | float
 Tell = Callable[[str], None]
@@ -73,7 +73,8 @@ def site_of(workers: int, hardware: Hardware, services: int, *, shards: int = 1,
 
 
 def units_for(workers: int) -> int:
-    return max(_LEAST_UNITS, workers * _UNITS_A_WORKER)
+    """So many that filling the first batches and emptying the last queue do not count; a million take a minute."""
+    return min(max(_LEAST_UNITS, workers * _UNITS_A_WORKER), _MOST_UNITS)
 
 
 def costs_sheet(services: Sequence[Service], title: str) -> Sheet:
