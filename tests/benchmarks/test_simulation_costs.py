@@ -1,0 +1,201 @@
+"""What is read from reports, what is refused, and that a forecast is made only by a model that finds the known again.
+
+The reports are the model's own: made from costs that are known, so that the same have to be read from them.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.simulation.__main__ import main
+from benchmarks.simulation.costs import NotMeasured, needed, of_cancellations, of_movements
+from benchmarks.simulation.model import Run, simulate
+from benchmarks.simulation.rules import Service, one_machine
+
+BOOKING = Service("booking", 0.2, 8.0, 0.1, 4.0, 3.0, 0.5, 500, beside_ms={"broker": 0.05})
+CREDITS = replace(BOOKING, name="credits", worker_ms=0.1, most_at_once=1000, lock="account")
+NOTIFIER = replace(BOOKING, name="notifier", worker_ms=0.9, worker_ms_a_batch=1.0, most_at_once=16, locked_share=0.1)
+NOTIFIER = replace(NOTIFIER, lock="turn", shared=True)
+SERVICES = {"booking": BOOKING, "credits": CREDITS, "notifier": NOTIFIER}
+CORES, UNITS = 2, 6_000
+RECORDS = {"booking": 2, "credits": 1, "notifier": 2}
+EMAILS = 3
+
+Report = dict[str, Any]
+
+
+def round_of(
+    name: str, run: Run, services: Sequence[Service], *, records: Mapping[str, int] = RECORDS
+) -> dict[str, Any]:
+    """As `report.write` would leave it; a batch takes as long as it computes and waits."""
+    cpu, notes = {"sink": 0.0, "database": 0.0, "broker": 0.0}, {}
+    for one in services:
+        batches = run.batches[one.name]
+        cpu[one.name] = (run.units * one.worker_ms + batches * one.worker_ms_a_batch) / 1000
+        database = (run.units * one.database_ms + batches * one.database_ms_a_batch) / 1000
+        cpu["database"] += database
+        cpu["broker"] += run.units * one.beside_ms["broker"] / 1000
+        seconds = cpu[one.name] + database + batches * one.wait_ms_a_batch / 1000
+        notes |= {
+            f"{one.name} batches": batches,
+            f"{one.name} messages": run.units * records[one.name],
+            f"{one.name} batch seconds": seconds,
+            f"{one.name} locked seconds": seconds * one.locked_share,
+            f"{one.name} turns": batches if one.name == "notifier" else 0,
+            f"{one.name} turn seconds": seconds * one.locked_share,
+        }
+    cpu["machine"] = sum(cpu.values())
+    per_second = run.units / run.seconds
+    return {
+        "contestant": name, "count": run.units, "seconds": run.seconds, "per_second": per_second, "cpu_seconds": cpu,
+        "notes": notes,
+    }  # fmt: skip
+
+
+def report_of(name: str, rounds: Sequence[Mapping[str, Any]]) -> Report:
+    return {"benchmark": name, "surroundings": {"cores": CORES}, "rounds": list(rounds)}
+
+
+def ran(workers: int, *services: Service, units: int = UNITS, hot_share: float = 0.0) -> Run:
+    return simulate(services, one_machine(CORES, workers=workers, partitions=12, hot_share=hot_share), units)
+
+
+@pytest.fixture(scope="module")
+def measured() -> dict[str, Report]:
+    everything = (BOOKING, CREDITS, NOTIFIER)
+    scale = [round_of(f"ours x{workers}", ran(workers, *everything), everything) for workers in (1, 2, 4)]
+    reports = [report_of("scale", scale)]
+    for name, service in SERVICES.items():
+        one = round_of("ours", ran(1, service), (service,), records={"booking": 1, "credits": 1, "notifier": 2})
+        if name == "notifier":
+            one |= {"count": UNITS * EMAILS}
+        reports.append(report_of(f"hop {name}", [one]))
+    account = [
+        round_of("one account", ran(1, CREDITS, hot_share=1.0), (CREDITS,)),
+        round_of("one account x4", ran(4, CREDITS, hot_share=1.0), (CREDITS,)),
+        round_of("many accounts", ran(1, CREDITS), (CREDITS,)),
+        # nobody counts the batches of the others
+        {"contestant": "idiomatic", "count": 600, "seconds": 9.0, "per_second": 66.0, "cpu_seconds": {}, "notes": {}},
+    ]
+    reports.append(report_of("hot account", account))
+    return {report["benchmark"]: report for report in reports}
+
+
+def written(reports: Mapping[str, Report], folder: Path) -> Path:
+    for name, report in reports.items():
+        (folder / f"{name.replace(' ', '-')}.json").write_text(json.dumps(report))
+    return folder
+
+
+def small(folder: Path) -> list[str]:
+    return ["--reports", str(folder), "--workers", "2", "8", "--shards", "1"]
+
+
+def test_the_costs_that_reports_were_made_of_are_read_from_them(measured: dict[str, Report]) -> None:
+    booking, accounts, notifier = of_cancellations(measured).services
+    for found, known in ((booking, BOOKING), (accounts, CREDITS), (notifier, NOTIFIER)):
+        assert found.worker_ms + found.worker_ms_a_batch / known.most_at_once == pytest.approx(
+            known.worker_ms + known.worker_ms_a_batch / known.most_at_once, rel=0.1
+        )
+        assert found.wait_ms_a_batch == pytest.approx(known.wait_ms_a_batch, rel=0.01)
+        assert (found.lock, found.shared) == (known.lock, known.shared)
+    assert (booking.locked_share, accounts.locked_share) == (pytest.approx(0.5), pytest.approx(0.5))
+    assert (booking.most_at_once, accounts.most_at_once, notifier.most_at_once) == (500, 1000, 16)
+    in_all = sum(one.database_ms + one.database_ms_a_batch / one.most_at_once for one in (booking, accounts, notifier))
+    known_in_all = sum(one.database_ms + one.database_ms_a_batch / one.most_at_once for one in SERVICES.values())
+    assert in_all == pytest.approx(known_in_all, rel=0.1)
+
+
+def test_what_nobody_accounts_for_is_done_beside_and_told(measured: dict[str, Report]) -> None:
+    scale = measured["scale"]
+    strange = [
+        one | {"cpu_seconds": one["cpu_seconds"] | {"machine": 1.5 * one["cpu_seconds"]["machine"]}}
+        for one in scale["rounds"]
+    ]
+    costs = of_cancellations(measured | {"scale": scale | {"rounds": strange}})
+    assert [one.elsewhere_share for one in costs.measured] == [pytest.approx(1 / 3)] * 3
+    assert all(one.beside_ms["others"] > 0 for one in costs.services)
+
+
+def test_the_hot_account_is_read_from_rounds_on_many_accounts(measured: dict[str, Report]) -> None:
+    costs = of_movements(measured["hot account"])
+    assert [(one.name, one.workers, one.hot_share) for one in costs.measured] == [
+        ("one account", 1, 1.0),
+        ("one account x4", 4, 1.0),
+        ("many accounts", 1, 0.0),
+    ]
+
+
+def test_what_was_not_measured_is_told_with_what_to_run(measured: dict[str, Report]) -> None:
+    with pytest.raises(NotMeasured, match=r'scale, hop booking.*make bench ONLY="scale", make bench ONLY="hop"'):
+        needed([measured["hot account"]])
+    before = [one | {"notes": {}} for one in measured["scale"]["rounds"]]
+    with pytest.raises(NotMeasured, match='scale; run: make bench ONLY="scale"'):
+        needed([*measured.values(), measured["scale"] | {"rounds": before}])
+
+
+def test_one_number_of_workers_is_nothing_to_find_again(measured: dict[str, Report]) -> None:
+    one = measured["scale"] | {"rounds": measured["scale"]["rounds"][:1]}
+    with pytest.raises(NotMeasured, match="one number of workers"):
+        needed([*measured.values(), one])
+
+
+def test_without_reports_one_sentence_tells_the_way_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--reports", str(tmp_path)]) == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.count("\n") == 1
+    assert 'make bench ONLY="scale"' in told.err
+
+
+def test_a_model_that_finds_the_known_again_is_asked_about_the_rest(
+    measured: dict[str, Report], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*small(written(measured, tmp_path)), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [one[""] for one in told["found_again"]][:3] == ["ours x1", "ours x2", "ours x4"]
+    assert [(one["workers a service"], one["shards"]) for one in told["forecast"]] == [(2, 1), (8, 1)]
+    assert {one["on the hot account, %"] for one in told["hot_account"]} == {0, 0.1, 1, 10, 100}
+
+
+@pytest.mark.parametrize("output", [[], ["--markdown"]])
+def test_people_and_documents_get_the_same_tables(
+    measured: dict[str, Report], tmp_path: Path, capsys: pytest.CaptureFixture[str], output: list[str]
+) -> None:
+    assert main([*small(written(measured, tmp_path)), *output]) == 0
+    told = capsys.readouterr().out
+    for heading in ("Milliseconds of a cancellation", "Found again", "Cancellations; 16 cores", "ends first"):
+        assert heading in told
+
+
+def test_a_model_that_is_wrong_about_the_known_is_not_asked_about_the_rest(
+    measured: dict[str, Report], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Four workers were twice as fast as these costs allow."""
+    *others, last = measured["scale"]["rounds"]
+    wrong = measured["scale"] | {"rounds": [*others, last | {"per_second": 2 * last["per_second"]}]}
+    assert main([*small(written(measured | {"scale": wrong}, tmp_path)), "--json"]) == 1
+    told = capsys.readouterr()
+    assert "forecast" not in json.loads(told.out)
+    assert told.err.startswith("no forecast: the simulation is off by more than 20 % (ours x4 by -")
+
+
+def test_rounds_beside_other_peoples_work_show_nothing(
+    measured: dict[str, Report], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rounds = [one | {"cpu_seconds": one["cpu_seconds"] | {"machine": 99.0}} for one in measured["scale"]["rounds"]]
+    busy = measured["scale"] | {"rounds": rounds}
+    assert main([*small(written(measured | {"scale": busy}, tmp_path)), "--json"]) == 1
+    assert "too much of the CPU went to others" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--workers", "0"], ["--database-cores", "some"], ["--json", "--markdown"]])
+def test_bad_usage_is_told_as_such(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    assert exit_.value.code == 2
+    assert "usage:" in capsys.readouterr().err
