@@ -39,6 +39,13 @@ async def test_a_process_answers_for_the_children_it_has_and_had(parent: subproc
     assert 0.6 <= seconds < 3
 
 
+def test_the_machine_answers_for_all_that_runs_on_it() -> None:
+    before = cpu.of_machine()
+    subprocess.run((sys.executable, "-c", BURN), check=True)
+    # counted in ticks of a hundredth of a second, on each core
+    assert cpu.of_machine() - before > 0.25
+
+
 @pytest.fixture(params=["embedded", pytest.param("container", marks=pytest.mark.containers)])
 async def part(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Part]:
     part: Part = DevelopmentBroker(tmp_path) if request.param == "embedded" else postgres_container()

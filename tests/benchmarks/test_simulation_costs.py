@@ -32,7 +32,8 @@ def round_of(
     name: str, run: Run, services: Sequence[Service], *, records: Mapping[str, int] = RECORDS
 ) -> dict[str, Any]:
     """As `report.write` would leave it; a batch takes as long as it computes and waits."""
-    cpu, notes = {"sink": 0.0, "database": 0.0, "broker": 0.0}, {}
+    cpu: dict[str, float] = {"sink": 0.0, "database": 0.0, "broker": 0.0}
+    notes: dict[str, float] = {}
     for one in services:
         batches = run.batches[one.name]
         cpu[one.name] = (run.units * one.worker_ms + batches * one.worker_ms_a_batch) / 1000
@@ -103,7 +104,7 @@ def test_the_costs_that_reports_were_made_of_are_read_from_them(measured: dict[s
         )
         assert found.wait_ms_a_batch == pytest.approx(known.wait_ms_a_batch, rel=0.01)
         assert (found.lock, found.shared) == (known.lock, known.shared)
-    assert (booking.locked_share, accounts.locked_share) == (pytest.approx(0.5), pytest.approx(0.5))
+    assert (booking.locked_share, accounts.locked_share) == pytest.approx((0.5, 0.5))
     assert (booking.most_at_once, accounts.most_at_once, notifier.most_at_once) == (500, 1000, 16)
     in_all = sum(one.database_ms + one.database_ms_a_batch / one.most_at_once for one in (booking, accounts, notifier))
     known_in_all = sum(one.database_ms + one.database_ms_a_batch / one.most_at_once for one in SERVICES.values())

@@ -342,6 +342,26 @@ async def test_what_the_broker_acknowledged_is_counted(bench: Bench) -> None:
     assert acknowledged() - before == 3
 
 
+async def test_how_long_locks_were_held_is_told_once_they_are_let_go(bench: Bench) -> None:
+    def told() -> tuple[float, float]:
+        """How many batches, and their seconds."""
+        names = ("coaching_batch_locked_seconds_count", "coaching_batch_locked_seconds_sum")
+        count, seconds = (REGISTRY.get_sample_value(name, {"group": "toy"}) or 0 for name in names)
+        return count, seconds
+
+    async def publishing() -> None:
+        before_publishing.append(told())
+
+    before_publishing: list[tuple[float, float]] = []
+    bench.log.before_publishing = publishing
+    count, seconds = told()
+    await bench.process(add(new_id(), 3), add(new_id(), 4))
+    # nothing is held any more while answers are published, and the mark that follows needs no lock of a key
+    assert before_publishing == [told()]
+    assert told()[0] - count == 1
+    assert told()[1] > seconds
+
+
 async def test_each_message_is_counted_by_how_it_ended(bench: Bench) -> None:
     def counts() -> dict[str, float]:
         outcomes = ("handled", "rejected", "dead", "repeated", "reused")

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 
 import pytest
+from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from devstack.parts import free_port, until
@@ -43,6 +44,18 @@ async def test_an_email_is_sent_recorded_and_announced(queue: Queue) -> None:
     assert message_id in [mail["Message-ID"] for mail in mails(server)]
     assert answer == "250 2.0.0 Ok: queued as 4D7"
     assert len(room.bus.said) == 2
+
+
+async def test_turns_at_the_queue_that_found_emails_are_told_and_no_others(queue: Queue) -> None:
+    def turns() -> float:
+        return REGISTRY.get_sample_value("coaching_email_turn_seconds_count") or 0
+
+    before = turns()
+    async with scripted_server() as server, mailroom(queue, server.port):
+        await eventually(lambda: server.connections > 0, "the deliverer to be at work")
+        await queue.add(about(declined(), "a"))
+        await all_become(queue, "sent")
+    assert turns() - before == 1
 
 
 async def test_a_session_is_told_in_its_order_to_each_reader_over_all_connections(queue: Queue) -> None:
