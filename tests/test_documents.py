@@ -53,7 +53,7 @@ def test_every_exit_code_of_a_worker_is_explained_and_none_that_there_is_not() -
 def test_every_statement_has_a_row_that_says_where_it_stays_and_none_that_there_is_not(file: str) -> None:
     _, _, section = (ROOT / "docs" / "scale.md").read_text().partition(f"#### `{file}`\n")
     section, _, _ = section.partition("\n#")
-    rows = re.findall(r"^\| `(_[A-Z_]+)` \| ([^|]+) \| ([^|]*) \|$", section, re.MULTILINE)
+    rows = re.findall(r"^\| `(_[A-Z_]+)` \| ([^|]+) \|([^|]*)\|$", section, re.MULTILINE)
     statements = re.findall(r"^(_[A-Z_]+) = text\(", (ROOT / file).read_text(), re.MULTILINE)
     assert [statement for statement, _, _ in rows] == statements
     # whatever leaves its shard is explained

@@ -19,7 +19,7 @@ from benchmarks.simulation.costs import NotMeasured
 from benchmarks.simulation.sheets import Found, Hardware, Sheet, as_json, as_markdown, as_table
 
 WORKERS: Final = (1, 2, 4, 8, 64, 1000)
-SHARDS: Final = (1, 16)
+SHARDS: Final = 16
 TOLERANCE_PERCENT: Final = 20.0
 MOST_ELSEWHERE: Final = 0.25
 _AGAIN: Final = 'make bench ONLY="scale", make bench ONLY="hot account"'
@@ -29,7 +29,7 @@ exit codes: 0 done, 1 not measured, or not found again within the tolerance, 2 b
 
 examples:
   make simulate-scale
-  python -m benchmarks.simulation --workers 8 32 --shards 1 4 --database-cores 64
+  python -m benchmarks.simulation --workers 8 32 --shards 4 --database-cores 64
   python -m benchmarks.simulation --markdown     the tables of docs/scale.md
 """
 
@@ -106,7 +106,9 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--workers", type=_count, nargs="+", default=WORKERS, help="of each service; default: %(default)s"
     )
-    parser.add_argument("--shards", type=_count, nargs="+", default=SHARDS, help="databases; default: %(default)s")
+    parser.add_argument(
+        "--shards", type=_count, default=SHARDS, help="databases, and turns, of the last steps; default: %(default)s"
+    )
     parser.add_argument("--database-cores", type=_count, default=16, help="of each database; default: %(default)s")
     parser.add_argument("--broker-cores", type=_count, default=8, help="of all brokers; default: %(default)s")
     parser.add_argument(

@@ -45,7 +45,7 @@ def simulate(services: Sequence[Service], site: Site, units: int) -> Run:
     """All units wait for the first service at once. It ends when all is done, and what is done beside it."""
     env = simpy.Environment()
     machines = {name: _Places(env, cores) for name, cores in site.cores.items()}
-    locks = {"account": _Places(env, 1), "turn": _Places(env, site.shards)}
+    locks = {"account": _Places(env, 1), "turn": _Places(env, site.turns)}
     stages = [_Stage(env, service, site, machines, locks) for service in services]
     for stage, following in pairwise(stages):
         stage.following = following

@@ -43,8 +43,9 @@ class Service:
 class Site:
     """Where it runs: `workers` of each service, `cores` by machine, and which machine each pool is on.
 
-    A pool that is on none costs nothing here: it is somebody else's. `shards` are databases of so many cores each; a
-    transaction over more than one of them is committed in two phases. `hot_share`: of the units, on one account.
+    A pool that is on none costs nothing here: it is somebody else's. `shards`: databases; a transaction over more than
+    one of them is committed in two phases. `turns`: how many may look at the queue of emails at once. `hot_share`: of
+    the units, on one account.
     """
 
     workers: int
@@ -52,6 +53,7 @@ class Site:
     cores: Mapping[str, int]
     machine_of: Mapping[Pool, str]
     shards: int = 1
+    turns: int = 1
     hot_share: float = 0.0
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Final
 
 from rich import box
@@ -15,7 +16,7 @@ from contracts.topics import PARTITIONS
 HOT_SHARES: Final = (0.0, 0.001, 0.01, 0.1, 1.0)
 SECONDS_A_DAY: Final = 86_400
 _UNITS_A_WORKER: Final = 3_000
-_LEAST_UNITS, _MOST_UNITS = 20_000, 1_000_000
+_LEAST_UNITS, _MOST_UNITS = 20_000, 500_000
 
 Cell = str | int | float
 Tell = Callable[[str], None]
@@ -61,19 +62,42 @@ def _simulated(costs: Costs, one: Measured) -> Run:
     return simulate(costs.services, site, one.count)
 
 
-def site_of(workers: int, hardware: Hardware, services: int, *, shards: int = 1, hot_share: float = 0.0) -> Site:
-    """As many partitions as workers, where there are more of these than there are partitions today."""
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What a site has of what can be had more of."""
+
+    workers: int
+    partitions: int = PARTITIONS
+    shards: int = 1
+    turns: int = 1
+
+
+def layouts(workers: int, shards: int, *, measured: int) -> list[Layout]:
+    """As it is today; beyond what was measured also one step after another: partitions, turns, databases."""
+    today = Layout(workers)
+    if workers <= measured:
+        return [today]
+    partitions = max(PARTITIONS, workers)
+    steps = (
+        Layout(workers, partitions),
+        Layout(workers, partitions, turns=shards),
+        Layout(workers, partitions, shards, shards),
+    )
+    return list(dict.fromkeys((today, *steps)))
+
+
+def site_of(layout: Layout, hardware: Hardware, services: int, *, hot_share: float = 0.0) -> Site:
     machine_of: Mapping[Pool, str] = {"workers": "workers", "database": "the database", "broker": "the broker"}
     cores = {
-        "workers": workers * services,
-        "the database": hardware.database_cores * shards,
+        "workers": layout.workers * services,
+        "the database": hardware.database_cores * layout.shards,
         "the broker": hardware.broker_cores,
     }
-    return Site(workers, max(PARTITIONS, workers), cores, machine_of, shards, hot_share)
+    return Site(layout.workers, layout.partitions, cores, machine_of, layout.shards, layout.turns, hot_share)
 
 
 def units_for(workers: int) -> int:
-    """So many that filling the first batches and emptying the last queue do not count; a million take a minute."""
+    """So many that filling the first batches and emptying the last queue do not count; the most take half a minute."""
     return min(max(_LEAST_UNITS, workers * _UNITS_A_WORKER), _MOST_UNITS)
 
 
@@ -106,30 +130,37 @@ def found_sheet(found: Sequence[Found]) -> Sheet:
     return Sheet("found_again", "Found again", columns, rows)
 
 
-def forecast_sheet(
-    costs: Costs, workers: Sequence[int], shards: Sequence[int], hardware: Hardware, tell: Tell
-) -> Sheet:
-    columns = ("workers a service", "partitions", "shards", "a second", "million a day", "ends first", "busy, %")
+def forecast_sheet(costs: Costs, workers: Sequence[int], shards: int, hardware: Hardware, tell: Tell) -> Sheet:
+    columns = (
+        "workers a service",
+        "partitions",
+        "turns",
+        "databases",
+        "a second",
+        "million a day",
+        "ends first",
+        "busy, %",
+    )
+    measured = max((one.workers for one in costs.measured), default=0)
     rows = []
-    for count in workers:
-        for databases in shards:
-            tell(f"{count} workers, {databases} shards")
-            site = site_of(count, hardware, len(costs.services), shards=databases)
-            run = simulate(costs.services, site, units_for(count))
-            rows.append((count, site.partitions, databases, *_rate(run), *_end(run)))
+    for layout in (layout for count in workers for layout in layouts(count, shards, measured=measured)):
+        tell(f"{layout.workers} workers, {layout.partitions} partitions, {layout.shards} databases")
+        run = simulate(costs.services, site_of(layout, hardware, len(costs.services)), units_for(layout.workers))
+        rows.append((layout.workers, layout.partitions, layout.turns, layout.shards, *_rate(run), *_end(run)))
     title = f"Cancellations; {hardware.database_cores} cores a database, {hardware.broker_cores} of brokers"
     return Sheet("forecast", title, columns, tuple(rows))
 
 
 def hot_sheet(costs: Costs, workers: Sequence[int], hardware: Hardware, tell: Tell) -> Sheet:
+    """With as many partitions as workers."""
     columns = ("on the hot account, %", "workers", "a second", "million a day", "ends first", "busy, %")
     rows = []
-    for share in HOT_SHARES:
-        for count in workers:
-            tell(f"{share:.1%} on one account, {count} workers")
-            site = site_of(count, hardware, len(costs.services), hot_share=share)
-            run = simulate(costs.services, site, units_for(count))
-            rows.append((share * 100, count, *_rate(run), *_end(run)))
+    for share, count in product(HOT_SHARES, workers):
+        tell(f"{share:.1%} on one account, {count} workers")
+        layout = Layout(count, max(PARTITIONS, count))
+        site = site_of(layout, hardware, len(costs.services), hot_share=share)
+        run = simulate(costs.services, site, units_for(count))
+        rows.append((share * 100, count, *_rate(run), *_end(run)))
     title = f"Charges and refunds, some of them on one account; {hardware.database_cores} cores a database"
     return Sheet("hot_account", title, columns, tuple(rows))
 

@@ -15,6 +15,7 @@ from benchmarks.simulation.__main__ import main
 from benchmarks.simulation.costs import NotMeasured, needed, of_cancellations, of_movements
 from benchmarks.simulation.model import Run, simulate
 from benchmarks.simulation.rules import Service, one_machine
+from benchmarks.simulation.sheets import Layout, layouts
 
 BOOKING = Service("booking", 0.2, 8.0, 0.1, 4.0, 3.0, 0.5, 500, beside_ms={"broker": 0.05})
 CREDITS = replace(BOOKING, name="credits", worker_ms=0.1, most_at_once=1000, lock="account")
@@ -93,7 +94,7 @@ def written(reports: Mapping[str, Report], folder: Path) -> Path:
 
 
 def small(folder: Path) -> list[str]:
-    return ["--reports", str(folder), "--workers", "2", "8", "--shards", "1"]
+    return ["--reports", str(folder), "--workers", "2", "8", "--shards", "4"]
 
 
 def test_the_costs_that_reports_were_made_of_are_read_from_them(measured: dict[str, Report]) -> None:
@@ -153,13 +154,29 @@ def test_without_reports_one_sentence_tells_the_way_out(tmp_path: Path, capsys: 
     assert 'make bench ONLY="scale"' in told.err
 
 
+def test_beyond_what_was_measured_each_step_is_told_by_itself() -> None:
+    assert layouts(4, 16, measured=4) == [Layout(4)]
+    assert layouts(8, 16, measured=4) == [Layout(8), Layout(8, turns=16), Layout(8, shards=16, turns=16)]
+    assert layouts(64, 16, measured=4) == [
+        Layout(64),
+        Layout(64, partitions=64),
+        Layout(64, partitions=64, turns=16),
+        Layout(64, partitions=64, shards=16, turns=16),
+    ]
+
+
 def test_a_model_that_finds_the_known_again_is_asked_about_the_rest(
     measured: dict[str, Report], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*small(written(measured, tmp_path)), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert [one[""] for one in told["found_again"]][:3] == ["ours x1", "ours x2", "ours x4"]
-    assert [(one["workers a service"], one["shards"]) for one in told["forecast"]] == [(2, 1), (8, 1)]
+    assert [(one["workers a service"], one["turns"], one["databases"]) for one in told["forecast"]] == [
+        (2, 1, 1),
+        (8, 1, 1),
+        (8, 4, 1),
+        (8, 4, 4),
+    ]
     assert {one["on the hot account, %"] for one in told["hot_account"]} == {0, 0.1, 1, 10, 100}
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.simulation.model import Run, simulate
 from benchmarks.simulation.rules import Service, batch_of, one_machine
-from benchmarks.simulation.sheets import Hardware, site_of
+from benchmarks.simulation.sheets import Hardware, Layout, site_of
 
 CREDITS = Service(
     "credits",
@@ -25,9 +25,9 @@ PLENTY = Hardware(database_cores=64, broker_cores=8)
 
 
 def run(
-    workers: int, *, units: int = 20_000, hot_share: float = 0.0, service: Service = CREDITS, shards: int = 1
+    workers: int, *, units: int = 20_000, hot_share: float = 0.0, service: Service = CREDITS, turns: int = 1
 ) -> Run:
-    site = site_of(workers, PLENTY, 1, hot_share=hot_share, shards=shards)
+    site = site_of(Layout(workers, turns=turns), PLENTY, 1, hot_share=hot_share)
     return simulate((service,), site, units)
 
 
@@ -47,7 +47,7 @@ def test_on_one_core_the_rate_is_the_reciprocal_of_all_that_is_computed() -> Non
 
 def test_cores_are_busy_for_as_long_as_was_computed_on_them() -> None:
     """The utilisation law: busy share is rate by cost, whoever waited for whom."""
-    found = simulate((BOOKING, CREDITS, NOTIFIER), site_of(4, PLENTY, 3), 10_000)
+    found = simulate((BOOKING, CREDITS, NOTIFIER), site_of(Layout(4), PLENTY, 3), 10_000)
     database_ms = 10_000 * 3 * 0.1 + sum(found.batches.values()) * 5.0
     assert found.busy["cores of the database"] * 64 * found.seconds * 1000 == pytest.approx(database_ms)
 
@@ -58,7 +58,7 @@ def test_twice_the_workers_are_twice_as_fast_while_nothing_ends() -> None:
 
 def test_no_more_workers_work_than_there_are_partitions() -> None:
     def on_twelve(workers: int) -> float:
-        return simulate((CREDITS,), replace(site_of(workers, PLENTY, 1), partitions=12), 40_000).per_second
+        return simulate((CREDITS,), replace(site_of(Layout(workers), PLENTY, 1), partitions=12), 40_000).per_second
 
     assert on_twelve(64) == on_twelve(12)
     assert on_twelve(12) > 2 * on_twelve(4)
@@ -70,7 +70,7 @@ def test_batches_grow_with_what_waits() -> None:
         replace(BOOKING, most_at_once=10),
         replace(BOOKING, most_at_once=1000, worker_ms=0.01, database_ms=0.01),
     )
-    site = site_of(1, PLENTY, 2)
+    site = site_of(Layout(1), PLENTY, 2)
     few, many = (simulate((first, CREDITS), site, 10_000).batches["credits"] for first in (slow, fast))
     assert many == 100
     assert few > 5 * many
@@ -98,17 +98,17 @@ def test_workers_on_one_account_publish_what_others_have_not_marked() -> None:
     )
 
 
-def test_one_look_at_a_time_at_the_queue_bounds_all_workers_and_a_turn_a_shard_does_not() -> None:
+def test_one_look_at_a_time_at_the_queue_bounds_all_workers_and_more_turns_do_not() -> None:
     bound = 10 / (batch_of(NOTIFIER, 10).ms * NOTIFIER.locked_share) * 1000
     one_turn = run(12, service=NOTIFIER)
     assert one_turn.per_second == pytest.approx(bound, rel=0.1)
     assert one_turn.busy["the turn at the queue of emails"] > 0.9
-    assert run(12, service=NOTIFIER, shards=4).per_second > 1.5 * one_turn.per_second
+    assert run(12, service=NOTIFIER, turns=4).per_second > 1.5 * one_turn.per_second
 
 
 def test_workers_beyond_the_partitions_send_emails_all_the_same() -> None:
     unbounded = replace(NOTIFIER, lock="none")
-    site = replace(site_of(24, PLENTY, 1), partitions=12)
+    site = replace(site_of(Layout(24), PLENTY, 1), partitions=12)
     few = replace(site, workers=12)
     assert simulate((unbounded,), site, 20_000).per_second > 1.8 * simulate((unbounded,), few, 20_000).per_second
 
