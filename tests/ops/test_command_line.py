@@ -380,7 +380,7 @@ async def test_no_answer_in_time_is_told_with_what_is_missing_and_how_to_ask_aga
 async def test_asking_again_as_advised_asks_the_same(
     run: Run, bus: str, answerer: Answerer, arguments: list[str]
 ) -> None:
-    _, _, err = await run(*arguments, "--bootstrap-servers", bus, "--timeout", "0.3")
+    _, _, err = await run(*arguments, "--bootstrap-servers", bus, "--timeout", "2")
     again = shlex.split(err.rpartition("with: ")[2])
     typed = [one for one in arguments if one not in ("--starts-in", "47h")]
     _, out, _ = await run(*typed, *again, "--dry-run", "--json")
