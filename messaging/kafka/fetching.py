@@ -15,7 +15,7 @@ from aiokafka.record.memory_records import MemoryRecords
 from messaging.kafka.raw_batch import readable_from
 from messaging.records import Place, Record
 
-_AT_ONCE_SECONDS: Final = 0.02
+_EMPTY_FETCH_SECONDS: Final = 0.02
 
 
 def install(on_unparsed: Callable[[Place, Exception], None]) -> None:
@@ -36,12 +36,12 @@ class _Fetcher(fetcher.Fetcher):  # type: ignore[misc]  # aiokafka carries no ty
 
     async def _proc_fetch_request(self, assignment: Any, node_id: int, request: Any) -> bool:
         loop = asyncio.get_running_loop()
-        began = loop.time()
+        earliest = loop.time() + _EMPTY_FETCH_SECONDS
         has_new_data: bool = await super()._proc_fetch_request(assignment, node_id, request)
-        if not has_new_data and loop.time() - began < _AT_ONCE_SECONDS:
+        if not has_new_data and (early_seconds := earliest - loop.time()) > 0:
             # As in aiokafka itself: whoever cancels a fetch awaits it, and wants no error.
             with suppress(asyncio.CancelledError):
-                await asyncio.sleep(_AT_ONCE_SECONDS)
+                await asyncio.sleep(early_seconds)
         return has_new_data
 
 
