@@ -238,8 +238,7 @@ _RECORD = text(f"""
         CAST(:email_ids AS uuid[]), CAST(:claims AS uuid[]), CAST(:statuses AS text[]), CAST(:answers AS text[]),
         CAST(:waits_seconds AS double precision[]), CAST(:message_ids AS text[]), CAST(:attempted AS boolean[])
     ) AS result (email_id, claim, status, answer, wait_seconds, message_id, attempted)
-    WHERE emails.email_id = ANY(CAST(:email_ids AS uuid[]))
-        AND emails.email_id = result.email_id AND emails.claim = result.claim
+    WHERE emails.email_id = result.email_id AND emails.claim = result.claim
     RETURNING {_DECIDED}
 """)
 
