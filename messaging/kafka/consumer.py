@@ -84,9 +84,17 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka car
             raise BrokerAway(str(error)) from error
 
     async def stop(self) -> None:
-        """Polls no more, finishes the batch under way, leaves the group."""
+        """Polls no more, finishes the batch under way, and leaves the group, where that can be done in time.
+
+        aiokafka waits for a rebalance under way, or for a broker that is away, before it leaves: too long for a stop.
+        """
+        consumer = self._subscriber.consumer
         stopping = asyncio.ensure_future(self._broker.stop())
-        await asyncio.wait({stopping})
+        while not stopping.done():
+            await self._idle.wait()
+            await asyncio.wait({stopping}, timeout=limits.LEAVE_GROUP_SECONDS)
+            if self._idle.is_set() and not stopping.done():
+                await _give_up_leaving(stopping, consumer)
         # aiokafka cancels itself when it stops while the broker is away: that is no cancellation of ours.
         if not stopping.cancelled():
             stopping.result()
@@ -208,6 +216,20 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka car
         consumer = self._subscriber.consumer
         stopped = consumer.paused() if consumer is not None else set()
         return {partition: count for partition, count in self._waiting().items() if partition not in stopped}
+
+
+async def _give_up_leaving(stopping: asyncio.Future[None], consumer: AIOKafkaConsumer | None) -> None:
+    """The rest of aiokafka's stop. Nothing is lost: the group notices by itself, after the session's timeout."""
+    log.info(
+        "group.not_left",
+        message="The group could not be left in time: it gives the partitions away once this worker's session ends.",
+    )
+    stopping.cancel()
+    await asyncio.wait({stopping})
+    if consumer is not None:
+        await consumer._coordinator._stop_heartbeat_task()
+        await consumer._fetcher.close()
+        await consumer._client.close()
 
 
 def _position(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int:

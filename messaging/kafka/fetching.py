@@ -38,11 +38,24 @@ class _Fetcher(fetcher.Fetcher):  # type: ignore[misc]  # aiokafka carries no ty
         loop = asyncio.get_running_loop()
         earliest = loop.time() + _EMPTY_FETCH_SECONDS
         has_new_data: bool = await super()._proc_fetch_request(assignment, node_id, request)
-        if not has_new_data and (early_seconds := earliest - loop.time()) > 0:
+        if not has_new_data and not _is_canceled() and (early_seconds := earliest - loop.time()) > 0:
             # As in aiokafka itself: whoever cancels a fetch awaits it, and wants no error.
             with suppress(asyncio.CancelledError):
                 await asyncio.sleep(early_seconds)
         return has_new_data
+
+    async def close(self) -> None:
+        """aiokafka's routine loses a cancellation that meets it awaiting a fetch it has canceled itself, and runs on."""
+        self._closed = True
+        while not self._fetch_task.done():
+            self._fetch_task.cancel()
+            await asyncio.wait({self._fetch_task}, timeout=_EMPTY_FETCH_SECONDS)
+        await super().close()
+
+
+def _is_canceled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 class _MemoryRecords(MemoryRecords):  # type: ignore[misc]  # aiokafka carries no types

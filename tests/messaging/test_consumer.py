@@ -10,6 +10,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
+from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.protocol.fetch import FetchRequest
 from faststream import AckPolicy
@@ -195,6 +196,55 @@ async def test_partitions_are_given_up_only_after_the_batch_under_way(
     await second.stop()
     places = [one.place for one in (*busy.done, *other.done)]
     assert len(set(places)) == 30
+
+
+@on_apache_kafka
+async def test_a_stop_does_not_wait_for_a_rebalance_that_another_member_holds_up(
+    broker: str, publisher: Publisher, topic: str, group: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "LEAVE_GROUP_SECONDS", 0.5)
+    busy, second, third = Process(held=True), *(new_consumer(broker, group, topic, Process()) for _ in range(2))
+    async with consuming(broker, group, topic, busy) as first:
+        await second.start()
+        await reached(lambda: first.has_assignment and second.has_assignment)
+        await publisher.publish(numbered(topic, 30, keys=9))
+        await reached(lambda: busy.begun)
+        joining = asyncio.create_task(third.start())
+        await reached(lambda: not first.has_assignment and not second.has_assignment)
+        try:
+            async with asyncio.timeout(5):
+                await second.stop()
+            assert not joining.done()
+        finally:
+            busy.may_go_on.set()
+        await joining
+    await third.stop()
+
+
+async def test_a_stop_that_meets_a_rebalance_ends_though_a_fetch_takes_its_time_to_be_canceled(
+    broker: str, topic: str, group: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """aiokafka's routine awaits the fetch it has canceled, and would take the stop's cancellation for that one's."""
+    begun, canceled = asyncio.Event(), asyncio.Event()
+
+    async def slow_to_be_canceled(*_: Any) -> bool:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            canceled.set()
+            await asyncio.sleep(1)  # the group comes together again meanwhile
+        return False
+
+    monkeypatch.setattr(Fetcher, "_proc_fetch_request", slow_to_be_canceled)
+    async with consuming(broker, group, topic, Process()) as consumer:
+        await begun.wait()
+        inner = consumer._subscriber.consumer
+        assert inner is not None
+        inner._coordinator.request_rejoin()
+        await canceled.wait()
+        async with asyncio.timeout(5):
+            await consumer.stop()
 
 
 @pytest.fixture

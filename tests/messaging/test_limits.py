@@ -43,6 +43,8 @@ def test_each_limit_is_below_the_next_one_outwards(inner: str, outer: str) -> No
             limits.SESSION_TIMEOUT_SECONDS + limits.REBALANCE_TIMEOUT_SECONDS - 1,
             watchdog.MOST_WITHOUT_HEARTBEAT_SECONDS,
         ),
+        # a batch is finished, and the group left or not, before a stop counts as one that hangs
+        (limits.GRACEFUL_STOP_SECONDS + limits.LEAVE_GROUP_SECONDS, worker.HARD_STOP_SECONDS),
         # a producer batch expires before we give up on all of them
         (limits.PRODUCE_TIMEOUT_SECONDS, limits.PUBLISH_TIMEOUT_SECONDS),
         # offsets are committed while a revoked worker is still waited for
