@@ -45,7 +45,7 @@ class _Fetcher(fetcher.Fetcher):  # type: ignore[misc]  # aiokafka carries no ty
         return has_new_data
 
     async def close(self) -> None:
-        """aiokafka's routine loses a cancellation that meets it awaiting a fetch it has canceled itself, and runs on."""
+        """aiokafka's routine loses a cancellation that comes while it awaits a fetch it has canceled, and runs on."""
         self._closed = True
         while not self._fetch_task.done():
             self._fetch_task.cancel()

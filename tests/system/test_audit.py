@@ -11,14 +11,13 @@ import pytest
 from aiokafka import TopicPartition
 
 from contracts.topics import PARTITIONS, Group
-from devstack.stack import Stack
 from messaging.kafka.publisher import partition_of
 from ops.audit.findings import Finding
 from tests.system.audited import audited, settled
-from tests.system.bus import Heard, open_bus
-from tests.system.conftest import parts
+from tests.system.bus import Heard
 from tests.system.offsets import set_offsets
 from tests.system.platform import APACHE_KAFKA, Booking, Platform
+from tests.system.running import running
 
 LETTERS: Final = "dlq.booking.booking.commands"
 
@@ -73,23 +72,14 @@ def altered(heard: Heard, *, anew: bool = True, **fields: Any) -> Heard:
 
 @pytest.fixture(scope="module", params=[APACHE_KAFKA])
 async def sound(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sound]:
-    home = tmp_path_factory.mktemp(f"audited-{request.param}")
-    stack = Stack(parts(request.param, home), home)
-    try:
-        await stack.start_parts()
-        await stack.prepare()
-        await stack.start_workers()
-        async with open_bus(stack.bootstrap_servers) as bus:
-            platform = Platform(bus, stack)
-            refunded, also_refunded = [await canceled_in_time(platform) for _ in range(2)]
-            booked = await platform.schedule(starts_in_hours=60, account_id=await platform.account_with(12))
-            await bus.send_together("booking.commands", [(b"key", b"{no json", [])])
-            assert (await settled(stack)).findings == ()
-            for worker in stack.workers:
-                await worker.stop()
-            yield Sound(platform, refunded, also_refunded, booked)
-    finally:
-        await stack.stop()
+    async with running(request.param, tmp_path_factory.mktemp(f"audited-{request.param}")) as platform:
+        refunded, also_refunded = [await canceled_in_time(platform) for _ in range(2)]
+        booked = await platform.schedule(starts_in_hours=60, account_id=await platform.account_with(12))
+        await platform.bus.send_together("booking.commands", [(b"key", b"{no json", [])])
+        assert (await settled(platform.stack)).findings == ()
+        for worker in platform.stack.workers:
+            await worker.stop()
+        yield Sound(platform, refunded, also_refunded, booked)
 
 
 async def canceled_in_time(platform: Platform) -> Booking:

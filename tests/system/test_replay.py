@@ -2,11 +2,12 @@
 
 import uuid
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
+import pytest
 
 from contracts.topics import CONVERSATION, GROUPS, TOPICS, Topic
 from devstack.stack import SERVICES, Stack
@@ -17,8 +18,16 @@ from tests.system.audited import settled
 from tests.system.bus import command_headers
 from tests.system.offsets import caught_up, inputs, partitions, set_offsets
 from tests.system.platform import Platform, on_apache_kafka
+from tests.system.running import running
 
 pytestmark = on_apache_kafka
+
+
+@pytest.fixture(scope="module")
+async def platform(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Platform]:
+    """A history of its own: all that the other tests leave would have to be read again, and audited, many times."""
+    async with running(request.param, tmp_path_factory.mktemp("replay")) as platform:
+        yield platform
 
 
 @dataclass(frozen=True)
