@@ -1,9 +1,10 @@
 """What a service says in answer to a message, and the records it becomes."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+
+import orjson
 
 from messaging.envelope import Envelope, derive_id, write_headers
 from messaging.records import Outgoing
@@ -55,7 +56,7 @@ def _compose_one(group: str, cause: Cause, answer: Answer, ordinal: str, discrim
 
 def to_text(records: Iterable[Outgoing]) -> str:
     """JSON for the journal. Bytes of any kind survive: each is written as the character of its number (Latin-1)."""
-    return json.dumps(
+    return orjson.dumps(
         [
             [
                 record.topic,
@@ -64,15 +65,14 @@ def to_text(records: Iterable[Outgoing]) -> str:
                 [[name, _characters(value)] for name, value in record.headers],
             ]
             for record in records
-        ],
-        separators=(",", ":"),
-    )
+        ]
+    ).decode()
 
 
 def from_text(text: str) -> tuple[Outgoing, ...]:
     return tuple(
         Outgoing(topic, _octets(key), _octets(value), [(name, _octets(content)) for name, content in headers])
-        for topic, key, value, headers in json.loads(text)
+        for topic, key, value, headers in orjson.loads(text)
     )
 
 

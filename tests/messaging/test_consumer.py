@@ -338,7 +338,7 @@ async def test_who_has_nothing_to_read_asks_rarely_and_hears_of_a_record_at_once
         began = time.monotonic()
         await publisher.publish(numbered(topic, 1))
         await reached(lambda: process.done)
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < 2
 
 
 @pytest.mark.parametrize("dead", ["fetching", "coordinating", "heartbeating", "polling"])

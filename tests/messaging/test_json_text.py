@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from decimal import Decimal
 from typing import Any
@@ -38,10 +39,12 @@ REFUSED = [
     (b'{"a": 1, "a": 1}', "gives a key twice"),
     (b'{"a": 1, "\\u0061": 2}', "gives a key twice"),
     (b'{"a": {"b": [{"c": 1, "c": 2}]}}', "gives a key twice"),
+    (b'{"a":1,"a":1}', "gives a key twice"),
     # what PostgreSQL cannot keep, wherever it stands
     (b'{"a": "\x00"}', "not JSON"),
     (b'{"a": 1}\x00', "not JSON"),
     (b'{"a": "x\\u0000"}', "contains U+0000"),
+    (b'{"a":"x\\u0000"}', "contains U+0000"),
     (b'{"a\\u0000": 1}', "contains U+0000"),
     (b'{"a": [{"b": "\\u0000"}]}', "contains U+0000"),
     (b'{"a": "\\ud800"}', "lone surrogate"),
@@ -63,8 +66,8 @@ READ: list[tuple[bytes, dict[str, Any]]] = [
     # a backslash before a u that is no escape
     (b'{"a": "\\\\u0000"}', {"a": "\\u0000"}),
     # numbers beyond any bound are for the fields to refuse
-    (b'{"a": 1e999}', {"a": float("inf")}),
-    (b'{"a": 123456789012345678901234}', {"a": 123456789012345678901234}),
+    (b'{"a": 1e999}', {"a": Decimal("1e999")}),
+    (b'{"a": 123456789012345678901234}', {"a": Decimal(123456789012345678901234)}),
 ]
 
 
@@ -77,6 +80,13 @@ def test_what_readers_could_read_differently_or_not_at_all_is_refused(value: byt
 @pytest.mark.parametrize(("value", "parsed"), READ)
 def test_everything_else_is_read_as_it_stands(value: bytes, parsed: dict[str, Any]) -> None:
     assert parse_object(value) == parsed
+
+
+@pytest.mark.parametrize("number", [2**63, 2**64 - 1, 2**64, -(2**63), -(2**63) - 1, 10**19, 0])
+def test_whether_a_number_is_an_integer_does_not_depend_on_the_space_before_it(number: int) -> None:
+    spaced, compact = parse_object(b'{"a": %d}' % number), parse_object(b'{"a":%d}' % number)
+    assert spaced == compact == {"a": number}
+    assert digest("toy.Add.v1", b"k", spaced) == digest("toy.Add.v1", b"k", compact)
 
 
 @pytest.mark.parametrize("digits", [25, 5_000, 500_000])
@@ -134,8 +144,8 @@ DIFFERENT: list[tuple[str, bytes | None, dict[str, Any]]] = [
     ("toy.Add.v1", b"k", {"a": [1]}),
     ("toy.Add.v1", b"k", {"a": Decimal(10**30)}),
     ("toy.Add.v1", b"k", {"a": str(10**30)}),
-    ("toy.Add.v1", b"k", {"a": float("inf")}),
-    ("toy.Add.v1", b"k", {"a": "Infinity"}),
+    ("toy.Add.v1", b"k", {"a": Decimal("1e999")}),
+    ("toy.Add.v1", b"k", {"a": "1e999"}),
 ]
 
 
@@ -145,13 +155,26 @@ def test_another_type_key_or_body_is_other_content() -> None:
 
 TEXT = st.text(max_size=5)
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT,
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
     max_leaves=5,
 )
 
 
 @given(st.dictionaries(TEXT, JSON, max_size=3))
-def test_content_that_was_written_and_read_again_has_the_same_hash(body: dict[str, Any]) -> None:
-    again = json.loads(json.dumps(body))
-    assert digest("toy.Add.v1", b"k", again) == digest("toy.Add.v1", b"k", body)
+def test_however_content_was_written_it_reads_the_same_and_has_the_same_hash(body: dict[str, Any]) -> None:
+    written = [
+        json.dumps(body),
+        json.dumps(body, separators=(",", ":"), ensure_ascii=False),
+        json.dumps(dict(reversed(body.items())), indent=2),
+    ]
+    read = [parsed(text) for text in written]
+    assert read == [read[0]] * 3
+    assert len({one is not None and digest("toy.Add.v1", b"k", one) for one in read}) == 1
+
+
+def parsed(text: str) -> Mapping[str, Any] | None:
+    try:
+        return parse_object(text.encode())
+    except UnreadableJson:
+        return None

@@ -65,6 +65,7 @@ class Bus:
         self._producer = producer
         self._consumer = consumer
         self.heard: list[Heard] = []
+        self._answers: dict[str, Heard] = {}
         self._more = asyncio.Condition()
 
     async def send(
@@ -124,9 +125,10 @@ class Bus:
         return found
 
     async def answer_to(self, command_id: str) -> Heard:
-        """The event or the rejection that names the command as its cause."""
-        (answer, *_) = await self.wait_for(lambda record: record.header("ce_causationid") == command_id)
-        return answer
+        """The first event or rejection that names the command as its cause."""
+        if command_id not in self._answers:
+            await self.wait_for(lambda record: record.header("ce_causationid") == command_id)
+        return self._answers[command_id]
 
     def about(self, session_id: str, topic: str) -> list[Heard]:
         """What was said of a session on a topic, first appearances only, in the order of the log."""
@@ -138,8 +140,10 @@ class Bus:
 
     async def listen(self) -> None:
         async for record in self._consumer:
+            heard = _heard(record)
             async with self._more:
-                self.heard.append(_heard(record))
+                self.heard.append(heard)
+                self._answers.setdefault(heard.header("ce_causationid"), heard)
                 self._more.notify_all()
 
 
