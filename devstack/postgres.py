@@ -85,7 +85,8 @@ async def postgres_answers(url: str) -> bool:
             return bool(await connection.fetchval("SELECT true", timeout=2))
         finally:
             await connection.close(timeout=2)
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+        # The last of them is what asyncpg makes of a server that falls silent in the midst of its answer.
         return False
 
 
