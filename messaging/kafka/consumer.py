@@ -96,8 +96,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka car
             if self._idle.is_set() and not stopping.done():
                 await _give_up_leaving(stopping, consumer)
         # aiokafka cancels itself when it stops while the broker is away: that is no cancellation of ours.
-        if not stopping.cancelled():
-            stopping.result()
+        if not stopping.cancelled() and (error := stopping.exception()) is not None:
+            _tell_not_left(error)
 
     @property
     def has_assignment(self) -> bool:
@@ -219,17 +219,25 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka car
 
 
 async def _give_up_leaving(stopping: asyncio.Future[None], consumer: AIOKafkaConsumer | None) -> None:
-    """The rest of aiokafka's stop. Nothing is lost: the group notices by itself, after the session's timeout."""
-    log.info(
-        "group.not_left",
-        message="The group could not be left in time: it gives the partitions away once this worker's session ends.",
-    )
+    """The rest of aiokafka's stop."""
+    _tell_not_left(TimeoutError(f"no answer within {limits.LEAVE_GROUP_SECONDS} s"))
     stopping.cancel()
     await asyncio.wait({stopping})
     if consumer is not None:
         await consumer._coordinator._stop_heartbeat_task()
         await consumer._fetcher.close()
         await consumer._client.close()
+
+
+def _tell_not_left(error: BaseException) -> None:
+    """Nothing is lost: no batch runs any more, and the group notices by itself."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    log.warning(
+        "group.not_left",
+        message="The group could not be left: it gives the partitions away once this worker's session has ended.",
+        error=f"{type(error).__name__}: {first_line(error)}",
+    )
 
 
 def _position(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int:

@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.fetch import FetchRequest
 from faststream import AckPolicy
 
@@ -219,6 +220,24 @@ async def test_a_stop_does_not_wait_for_a_rebalance_that_another_member_holds_up
             busy.may_go_on.set()
         await joining
     await third.stop()
+
+
+async def test_a_stop_ends_well_though_the_group_cannot_be_left(
+    broker: str, topic: str, group: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def fail(_: AIOKafkaConsumer) -> None:
+        raise KafkaConnectionError("the broker is away")
+
+    stop = AIOKafkaConsumer.stop
+    async with consuming(broker, group, topic, Process()) as consumer:
+        await reached(lambda: consumer.has_assignment)
+        inner = consumer._subscriber.consumer
+        assert inner is not None
+        monkeypatch.setattr(AIOKafkaConsumer, "stop", fail)
+        await consumer.stop()
+        assert "KafkaConnectionError: the broker is away" in capsys.readouterr().out
+        monkeypatch.undo()
+        await stop(inner)
 
 
 async def test_a_stop_that_meets_a_rebalance_ends_though_a_fetch_takes_its_time_to_be_canceled(
