@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError, MissingArgumentError
 
-from ops.cli import account, audit, dead_letters, emails, lag, send, session, topics
+from ops.cli import account, audit, contracts, dead_letters, emails, lag, send, session, topics
 from ops.cli.terminal import complain, help_console, plain
 from ops.client import quieten
 from ops.errors import Exit, OpsError
@@ -54,6 +54,7 @@ def _app() -> App:
     app.command(lag.app)
     app.command(dead_letters.app)
     app.command(emails.app)
+    app.command(contracts.app)
     return app
 
 

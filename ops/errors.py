@@ -3,6 +3,7 @@
 OpsError
 ├── BadUsage        what was asked cannot be asked so
 ├── ClusterRefused  the cluster answered, with no
+├── Incomparable    a schema says what is not compared with an earlier one
 ├── BrokerAway      the cluster did not answer in time
 └── DatabaseAway    the database did not answer in time
 """
@@ -28,6 +29,10 @@ class BadUsage(OpsError):
 
 
 class ClusterRefused(OpsError):
+    exit_code = Exit.NO
+
+
+class Incomparable(OpsError):
     exit_code = Exit.NO
 
 

@@ -1,0 +1,69 @@
+"""`coaching contracts check | write | release`."""
+
+from cyclopts import App
+
+from contracts import json_schemas, releases
+from contracts.catalog import CATALOG
+from ops.cli.options import Flag
+from ops.cli.terminal import complain, say, say_json, say_table
+from ops.compatibility import PROMISES, Break
+from ops.errors import BadUsage, Exit
+from ops.field_words import ABSENT, field_in_words
+from ops.letter_lines import plural
+from ops.promises import broken_promises
+
+_CHECK = "Example: coaching contracts check"
+_WRITE = "Example: coaching contracts write"
+_RELEASE = "Example: coaching contracts release"
+_WAY_OUT = (
+    "published messages only grow, by fields that may be left out: take the change back, or publish a new major version "
+    "beside the old one (docs/contracts.md#changing-a-message)"
+)
+
+app = App("contracts", help="The messages of this code, against those of the last release.", help_epilogue=_CHECK)
+
+
+@app.command(help_epilogue=_CHECK)
+def check(*, json: Flag = False) -> int:
+    """Compare every message with the last release of it: what was promised must be kept. Exit code 1 when it is not.
+
+    Of a command, what was accepted must be accepted. Of an event or a reply, what is emitted must be readable by the
+    released schema, and what lies in the log already by this code.
+    """
+    if not releases.last_release():
+        raise BadUsage(
+            "nothing was released yet; write down what is promised from now on with: coaching contracts release"
+        )
+    found = broken_promises()
+    if json:
+        for one in found:
+            say_json({"break": {"message": one.message, "field": one.field, "promise": one.promise, **_change(one)}})
+        say_json({"checked": {"release": releases.last_release(), "messages": len(CATALOG), "breaks": len(found)}})
+    elif found:
+        say_table([_row(one) for one in found])
+        complain(
+            f"{plural(len(found), 'promise')} of the releases up to {releases.last_release()} would be broken; {_WAY_OUT}"
+        )
+    else:
+        say(_kept())
+    return Exit.NO if found else Exit.DONE
+
+
+def _kept() -> str:
+    changed = [name.removesuffix(".json") for name in releases.unreleased()]
+    news = f"not released yet: {', '.join(changed)}" if changed else "nothing has changed since"
+    return f"{plural(len(CATALOG), 'message')} keep all that release {releases.last_release()} promised; {news}."
+
+
+def _row(one: Break) -> tuple[str, str, str, str]:
+    change = _change(one)
+    return one.message, one.field, f"{change['released']} → {change['now']}", PROMISES[one.promise]
+
+
+def _change(one: Break) -> dict[str, str]:
+    released = releases.last_versions()[one.message].schema
+    if one.promise == "carried":
+        return {"released": "a message", "now": ABSENT}
+    # What is kept in the log has to be read by what is accepted; the rest is told as it is drawn.
+    now = json_schemas.accepted(one.message) if one.promise == "kept" else json_schemas.schema(one.message)
+    return {"released": field_in_words(released, one.field), "now": field_in_words(now, one.field)}
