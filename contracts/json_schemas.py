@@ -1,7 +1,7 @@
 """The JSON Schemas (draft 2020-12), one file a message type; `coaching contracts write` writes them into `schemas/`.
 
-Each is drawn from the side that promises: a command as what we accept, an event or a reply as what we emit. Its examples are
-the sample with every field, and the same with none that may be left out.
+Each is drawn from the side that promises: a command as what we accept, an event or a reply as what we emit. Its
+examples are the sample with every field, and the same with none that may be left out.
 """
 
 import json

@@ -1,6 +1,6 @@
 """What was promised: the schemas of every release, which are never changed again.
 
-`schemas/released/<number>/` holds, a file each, the messages that were new or different in that release, with their samples.
+`schemas/released/<number>/` holds, a file each, the messages that were new or different in that release, and samples.
 """
 
 import json
@@ -53,7 +53,7 @@ def unreleased(folder: Path = FOLDER) -> Mapping[str, str]:
 
 
 def release(folder: Path = FOLDER) -> int:
-    """Writes down what is promised from now on, and returns the number of that release: the last one, if nothing differs."""
+    """Writes down what is promised from now on; returns the number of that release, the last one if nothing differs."""
     files, number = unreleased(folder), last_release(folder) + 1
     if not files:
         return number - 1

@@ -1,7 +1,7 @@
 """One body of every message, as it stands on the bus, with every field there is.
 
-They are the examples of the schemas; a release keeps them, and every reader has to read them for ever. A field that is added
-is added here as well.
+They are the examples of the schemas; a release keeps them, and every reader has to read them for ever. A field that is
+added is added here as well.
 """
 
 from collections.abc import Mapping
@@ -13,6 +13,7 @@ ACCOUNT_ID = "4b0e7c52-6f0d-4b52-9d5e-0a7f6f3f2c11"
 ANA_ID = "a1a1a1a1-0000-4000-8000-000000000001"
 BEN_ID = "b2b2b2b2-0000-4000-8000-000000000002"
 GRANT_ID = "9c9c9c9c-0000-4000-8000-000000000009"
+EVENT_ID = "0e5e5e5e-0000-5000-8000-0000000000e5"
 COMMAND_ID = "c0c0c0c0-0000-4000-8000-00000000000c"
 EMAIL_ID = "e5e5e5e5-0000-5000-8000-00000000000e"
 

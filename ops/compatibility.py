@@ -1,9 +1,9 @@
 """What a changed message breaks of what was promised. Pure: schemas go in, breaks come out.
 
-`jsoncompat` says whether all that one schema lets through is let through by another; here is what our messages need beside that.
-Writers write no field that their schema does not have, and readers pass over fields that they do not know: a field that is added
-breaks nothing, one that is taken away does. A format is part of the promise. Whoever adds a keyword to the contracts that is not
-listed here is told so, since `jsoncompat` passes over some in silence.
+`jsoncompat` says whether all that one schema lets through is let through by another; here is what our messages need
+beside that. Writers write no field that their schema does not have, and readers pass over fields that they do not know:
+a field that is added breaks nothing, one that is taken away does. A format is part of the promise. A keyword that is
+not listed here stops the comparison, since `jsoncompat` passes over some in silence.
 """
 
 import json
@@ -82,7 +82,7 @@ def _unfolded(part: Schema, whole: Schema | None = None, *, closed: bool = True)
         return _unfolded(whole["$defs"][part["$ref"].rpartition("/")[2]], whole, closed=closed)
     if unknown := part.keys() - _ANNOTATIONS - _JUDGED - _UNFOLDED:
         raise Incomparable(
-            f"a schema says {', '.join(sorted(unknown))}, which is not compared; do without it, or extend ops/compatibility.py"
+            f"a schema says {', '.join(sorted(unknown))}, which is not compared; extend ops/compatibility.py to do so"
         )
     told = {keyword: said for keyword, said in part.items() if keyword in _JUDGED}
     if "anyOf" in part:

@@ -10,20 +10,18 @@ _FORMATS: Final = {"uuid": "UUID", "date-time": "RFC 3339 time", "email": "email
 _TYPES: Final = {"string": "text", "boolean": "true or false", "null": "null"}
 
 
-def in_words(part: Schema, whole: Schema) -> str:
-    """`part` of the schema `whole`; a reference is told by the name it refers to."""
+def in_words(part: Schema) -> str:
+    """A reference is told by the name it refers to."""
     if "$ref" in part:
         return str(part["$ref"].rpartition("/")[2])
     if "anyOf" in part:
-        return " or ".join(in_words(one, whole) for one in part["anyOf"])
+        return " or ".join(in_words(one) for one in part["anyOf"])
     if "enum" in part:
         return _either([f"`{value}`" for value in part["enum"]])
     if "const" in part:
         return f"`{part['const']}`"
     kind = part.get("type", "anything")
     said = _FORMATS.get(part.get("format", ""), _TYPES.get(kind, kind))
-    if kind == "string" and "description" in part:
-        said += f" ({part['description']})"
     return ", ".join(filter(None, [said, _bounds(part)]))
 
 
@@ -35,7 +33,7 @@ def field_in_words(schema: Schema, path: str) -> str:
         if name not in part.get("properties", {}):
             return ABSENT
         part, optional = part["properties"][name], name not in part.get("required", ())
-    return in_words(part, schema) + (", optional" if optional else "")
+    return in_words(part) + (", optional" if optional else "")
 
 
 def _referred(part: Schema, whole: Schema) -> Schema:

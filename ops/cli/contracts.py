@@ -1,9 +1,14 @@
 """`coaching contracts check | write | release`."""
 
-from cyclopts import App
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated
+
+from cyclopts import App, Parameter
 
 from contracts import json_schemas, releases
 from contracts.catalog import CATALOG
+from ops import reference
 from ops.cli.options import Flag
 from ops.cli.terminal import complain, say, say_json, say_table
 from ops.compatibility import PROMISES, Break
@@ -16,37 +21,79 @@ _CHECK = "Example: coaching contracts check"
 _WRITE = "Example: coaching contracts write"
 _RELEASE = "Example: coaching contracts release"
 _WAY_OUT = (
-    "published messages only grow, by fields that may be left out: take the change back, or publish a new major version "
-    "beside the old one (docs/contracts.md#changing-a-message)"
+    "published messages only grow, by fields that may be left out: take the change back, or publish a new major "
+    "version beside the old one (docs/contracts.md#changing-a-message)"
 )
 
 app = App("contracts", help="The messages of this code, against those of the last release.", help_epilogue=_CHECK)
 
 
 @app.command(help_epilogue=_CHECK)
-def check(*, json: Flag = False) -> int:
+def check(*, json: Annotated[Flag, Parameter(help="One JSON object a line.")] = False) -> int:
     """Compare every message with the last release of it: what was promised must be kept. Exit code 1 when it is not.
 
     Of a command, what was accepted must be accepted. Of an event or a reply, what is emitted must be readable by the
     released schema, and what lies in the log already by this code.
     """
     if not releases.last_release():
-        raise BadUsage(
-            "nothing was released yet; write down what is promised from now on with: coaching contracts release"
-        )
+        raise BadUsage("nothing was released yet; promise what there is now with: coaching contracts release")
     found = broken_promises()
     if json:
         for one in found:
             say_json({"break": {"message": one.message, "field": one.field, "promise": one.promise, **_change(one)}})
         say_json({"checked": {"release": releases.last_release(), "messages": len(CATALOG), "breaks": len(found)}})
     elif found:
-        say_table([_row(one) for one in found])
-        complain(
-            f"{plural(len(found), 'promise')} of the releases up to {releases.last_release()} would be broken; {_WAY_OUT}"
-        )
+        _complain(found)
     else:
         say(_kept())
     return Exit.NO if found else Exit.DONE
+
+
+@app.command(help_epilogue=_WRITE)
+def write() -> int:
+    """Write, in a checkout, all that is made of the messages: schemas, the AsyncAPI document, the pages on them."""
+    changed = _written()
+    say(f"Written: {', '.join(sorted(changed))}." if changed else "Everything is up to date.")
+    return Exit.DONE
+
+
+@app.command(help_epilogue=_RELEASE)
+def release() -> int:
+    """Promise, in a checkout, every message as it is now; not when an earlier promise would be broken."""
+    if found := broken_promises():
+        _complain(found)
+        return Exit.NO
+    changed = [name.removesuffix(".json") for name in releases.unreleased()]
+    if not changed:
+        say(f"Nothing has changed since release {releases.last_release()}.")
+        return Exit.DONE
+    with _in_a_checkout():
+        number = releases.release()
+    _written()
+    say(f"Release {number}: {', '.join(changed)}. Commit contracts/ and docs/.")
+    return Exit.DONE
+
+
+def _written() -> list[str]:
+    with _in_a_checkout():
+        return reference.write()
+
+
+@contextmanager
+def _in_a_checkout() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BadUsage(
+            f"{error.filename} cannot be written ({error.strerror}); run this in a checkout of the project"
+        ) from None
+
+
+def _complain(found: Sequence[Break]) -> None:
+    say_table([_row(one) for one in found])
+    complain(
+        f"{plural(len(found), 'promise')} of the releases up to {releases.last_release()} would be broken; {_WAY_OUT}"
+    )
 
 
 def _kept() -> str:
