@@ -69,6 +69,7 @@ def _least(body: Mapping[str, Any], part: Mapping[str, Any], whole: Mapping[str,
     return {
         name: _least(body[name], part["properties"][name], whole) if isinstance(body[name], Mapping) else body[name]
         for name in part["required"]
+        if name in body
     }
 
 

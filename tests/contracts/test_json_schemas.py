@@ -21,7 +21,7 @@ def nodes(part: Any) -> list[dict[str, Any]]:
 
 def test_the_committed_schemas_are_up_to_date() -> None:
     committed = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.json")}
-    assert committed == files(), "write them anew with: python -m contracts.json_schemas"
+    assert committed == files(), "write them anew with: coaching contracts write"
 
 
 def test_there_is_one_file_a_message_type() -> None:

@@ -52,6 +52,10 @@ COMMANDS = [
     "emails",
     "emails preview",
     "emails resend",
+    "contracts",
+    "contracts check",
+    "contracts write",
+    "contracts release",
 ]
 SCHEDULE = ["send", "schedule", "--account", ACCOUNT, "--client", "Ana", "--coach", "Ben", "--credits", "3"]
 CANCEL = ["send", "cancel", SESSION, "--by", "client:Ana"]
