@@ -1,9 +1,11 @@
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test test-long bench bench-quick simulate-scale mutants chaos chaos-controls emails lint pins
+.PHONY: help install demo up test test-long bench bench-quick simulate-scale mutants chaos chaos-controls emails \
+	asyncapi-parser lint pins
 
 PYTHONS = python3.13 python3.12 python3.11 python3
 usable = import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 stamp = .venv/.installed
+parser = build/asyncapi-parser
 # Compiled at once, since the environment may forbid Python to do so later; but for what no service needs.
 unhurried = /(mypy|mypyc|hypothesis|pip|setuptools|pkg_resources|grimp|importlinter|docker|testcontainers|playwright|pygments)/
 images = booking credits notifier ops
@@ -46,6 +48,9 @@ mutants: $(stamp)  ## Each rule made wrong, one line at a time: the tests must n
 emails: $(stamp)  ## Every email in one page: kinds, readers, languages, light, dark and as text
 	@.venv/bin/python -m services.notifier preview
 
+asyncapi-parser: $(parser)/.installed  ## AsyncAPI's own parser, for the test that holds our document against it (npm; 54 MB)
+	@:
+
 chaos: $(stamp)  ## All of it under load while everything beneath it fails (10 minutes; LONG=1: 40; SEED=7; CONTROL=journal)
 	@.venv/bin/python -m tests.chaos $(if $(CONTROL),--control=$(CONTROL),--seed=$(or $(SEED),1) $(if $(LONG),$(long_chaos)))
 
@@ -73,6 +78,12 @@ $(stamp): .venv/bin/python requirements/dev.txt pyproject.toml
 		|| { echo "the packages could not be installed, see above; then run: make install" >&2; exit 1; }
 	@$(pip) --no-deps --no-build-isolation --config-settings editable_mode=compat --editable .
 	@.venv/bin/python -m compileall -q -j 0 -x '$(unhurried)' .venv/lib >/dev/null || true # some packages carry files for other Pythons
+	@touch $@
+
+$(parser)/.installed: tests/contracts/asyncapi_parser/package-lock.json
+	@mkdir -p $(parser)
+	@cp tests/contracts/asyncapi_parser/package.json tests/contracts/asyncapi_parser/package-lock.json $(parser)
+	@npm --prefix $(parser) ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 # A version manager's shim may stand on the PATH for a Python that is not there: only running it tells.

@@ -64,14 +64,21 @@ class Document:
         channel = next(one for one in self._whole["channels"].values() if one["address"] == heard.topic)
         message = self._message(channel["messages"][name])
         body: Part = json.loads(heard.value)
-        self._validate(message["headers"], dict(heard.headers))
-        self._validate(message["payload"], body)
+        self.check_headers(name, heard.headers)
+        self.check_payload(name, body)
         assert heard.key == _pointed_at(message["bindings"]["kafka"]["key"]["x-from"], body)
         return body
 
-    def check_headers(self, name: str, headers: Mapping[str, str]) -> None:
-        """Raises when a message of this name in the components may not have these."""
-        self._validate(self._message({"$ref": f"#/components/messages/{name}"})["headers"], dict(headers))
+    def check_headers(self, message: str, headers: Mapping[str, str]) -> None:
+        """Raises when a message of this name among the components may not have these."""
+        self._validate(self._component(message)["headers"], dict(headers))
+
+    def check_payload(self, message: str, payload: Part) -> None:
+        """Raises like `check_headers`."""
+        self._validate(self._component(message)["payload"], payload)
+
+    def _component(self, message: str) -> Part:
+        return self._message({"$ref": f"#/components/messages/{message}"})
 
     def _operation(self, name: str) -> Part:
         operations = (one for one in self._whole["operations"].values() if one["action"] == "receive")
