@@ -142,7 +142,7 @@ def test_the_examples_of_a_command_are_read_in_either_mode(name: str) -> None:
 def test_a_command_needs_no_more_than_the_document_asks_for(name: str) -> None:
     (group,) = topic_of(name).read_by
     for mode in ("binary", "structured"):
-        wire = FOREIGN.command(name, dict(SAMPLES[name]), COMMAND_ID, mode)  # type: ignore[arg-type]
+        wire = FOREIGN.command(name, dict(SAMPLES[name]), COMMAND_ID, mode)
         headers = [(header, value.encode()) for header, value in wire.headers.items()]
         record = Record(Place(wire.topic, 0, 0), wire.key.encode(), wire.value.encode(), headers, 0, append_time=True)
         for missing in [None, *range(len(headers))]:

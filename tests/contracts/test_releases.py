@@ -130,7 +130,7 @@ def test_a_release_holds_what_has_changed_since_the_one_before(tmp_path: Path, m
     assert {one.message for one in releases.versions(tmp_path)} == set(CATALOG)
     assert releases.release(tmp_path) == 1, "nothing has changed"
 
-    monkeypatch.setitem(CATALOG, "booking.CancelSession.v1", CancelSession)  # type: ignore[arg-type]
+    monkeypatch.setitem(CATALOG, "booking.CancelSession.v1", CancelSession)
     assert set(releases.unreleased(tmp_path)) == {"booking.CancelSession.v1.json"}
     assert releases.release(tmp_path) == 2
     assert [path.name for path in (tmp_path / "2").iterdir()] == ["booking.CancelSession.v1.json"]

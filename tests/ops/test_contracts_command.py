@@ -25,7 +25,7 @@ class CancelSessionWithMood(booking.CancelSession):
 
 
 class CancelSessionMustSayWhy(booking.CancelSession):
-    reason: Annotated[str, Field(max_length=500)]  # type: ignore[assignment]
+    reason: Annotated[str, Field(max_length=500)]
 
 
 class SessionCanceledWithWeather(booking.SessionCanceled):
@@ -63,7 +63,7 @@ async def test_a_check_of_what_has_not_changed_is_one_sentence(run: Run) -> None
 async def test_a_break_is_told_by_message_and_field_and_ends_with_no(
     run: Run, monkeypatch: pytest.MonkeyPatch, message: str, planted: type[Message], field: str, promise: str
 ) -> None:
-    monkeypatch.setitem(CATALOG, message, planted)  # type: ignore[arg-type]
+    monkeypatch.setitem(CATALOG, message, planted)
     exit_code, out, err = await run("contracts", "check")
     assert exit_code == 1
     assert out.split()[:2] == [message, field]
@@ -78,7 +78,7 @@ async def test_a_break_is_told_by_message_and_field_and_ends_with_no(
 
 
 async def test_what_was_released_and_what_is_now_are_told_in_words(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(CATALOG, "booking.CancelSession.v1", CancelSessionMustSayWhy)  # type: ignore[arg-type]
+    monkeypatch.setitem(CATALOG, "booking.CancelSession.v1", CancelSessionMustSayWhy)
     _, out, _ = await run("contracts", "check")
     assert "text, at most 500 characters or null, optional → text, at most 500 characters " in out
     assert out.endswith("what was accepted before would be refused\n")
@@ -99,14 +99,14 @@ async def test_a_message_that_is_gone_is_missed(run: Run, monkeypatch: pytest.Mo
 async def test_a_field_that_may_be_left_out_breaks_nothing_and_is_not_released_yet(
     run: Run, monkeypatch: pytest.MonkeyPatch, message: str, planted: type[Message]
 ) -> None:
-    monkeypatch.setitem(CATALOG, message, planted)  # type: ignore[arg-type]
+    monkeypatch.setitem(CATALOG, message, planted)
     exit_code, out, err = await run("contracts", "check")
     assert (exit_code, err) == (0, "")
     assert out.endswith(f"promised; not released yet: {message}.\n")
 
 
 async def test_what_would_break_a_promise_is_not_released(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(CATALOG, "booking.CancelSession.v1", CancelSessionMustSayWhy)  # type: ignore[arg-type]
+    monkeypatch.setitem(CATALOG, "booking.CancelSession.v1", CancelSessionMustSayWhy)
     before = releases.versions()
     exit_code, _, err = await run("contracts", "release")
     assert exit_code == 1

@@ -95,8 +95,12 @@ def _among_the_latest(consumer: Consumer, part: TopicPartition) -> TopicPartitio
 
 
 def _heard(message: Message) -> Wire:
-    headers = {name: (value or b"").decode() for name, value in message.headers() or ()}
-    return Wire(str(message.topic()), (message.key() or b"").decode(), (message.value() or b"").decode(), headers)
+    headers = {name: _text(value) for name, value in dict(message.headers() or ()).items()}
+    return Wire(str(message.topic()), _text(message.key()), _text(message.value()), headers)
+
+
+def _text(given: str | bytes | None) -> str:
+    return given.decode() if isinstance(given, bytes) else given or ""
 
 
 def _told(line: str) -> Wire:
