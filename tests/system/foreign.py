@@ -19,13 +19,14 @@ _STRUCTURED = "application/cloudevents+json"
 
 @dataclass(frozen=True)
 class Wire:
-    """A record as any Kafka client sends or gets it. `partitioner` is librdkafka's."""
+    """A record as any Kafka client sends or gets it. `partitioner` is how librdkafka calls it."""
 
     topic: str
     key: str
     value: str
     headers: Mapping[str, str]
     partitioner: str = ""
+    partition: int | None = None
 
 
 class Document:

@@ -18,8 +18,8 @@ _LATEST = 30
 
 
 class Client(Protocol):
-    def send(self, record: Wire) -> None:
-        """Returns once the broker has it. Raises when it does not take it."""
+    def send(self, record: Wire) -> int | None:
+        """Returns once the broker has it: the partition, where the client tells. Raises when it is not taken."""
 
     def hear(self, topics: Sequence[str], is_it: Callable[[Wire], bool]) -> Wire:
         """The first record that is it, among the latest and what comes. Fails after two minutes."""
@@ -29,18 +29,19 @@ class Librdkafka:
     def __init__(self, bootstrap_servers: str) -> None:
         self._settings: dict[str, Any] = {"bootstrap.servers": bootstrap_servers}
 
-    def send(self, record: Wire) -> None:
-        failed: list[object] = []
+    def send(self, record: Wire) -> int | None:
+        delivered: list[Message] = []
         producer = Producer({**self._settings, "partitioner": record.partitioner})
         producer.produce(
             record.topic,
             key=record.key.encode(),
             value=record.value.encode(),
             headers=[(name, value.encode()) for name, value in record.headers.items()],
-            on_delivery=lambda error, _: failed.append(error) if error is not None else None,
+            on_delivery=lambda error, message: delivered.append(message) if error is None else None,
         )
         assert producer.flush(_PATIENCE_SECONDS) == 0
-        assert not failed
+        (message,) = delivered
+        return message.partition()
 
     def hear(self, topics: Sequence[str], is_it: Callable[[Wire], bool]) -> Wire:
         consumer = Consumer({**self._settings, "group.id": "nobody", "enable.auto.commit": False})
@@ -67,10 +68,11 @@ class Kcat:
             pytest.skip("no kcat on the PATH: apt-get install kcat")
         self._command = [path, "-b", bootstrap_servers, "-q"]
 
-    def send(self, record: Wire) -> None:
+    def send(self, record: Wire) -> int | None:
         headers = [part for name, value in record.headers.items() for part in ("-H", f"{name}={value}")]
         aimed = ["-P", "-t", record.topic, "-k", record.key, "-X", f"partitioner={record.partitioner}"]
         self._run(*aimed, *headers, given=record.value)
+        return None
 
     def hear(self, topics: Sequence[str], is_it: Callable[[Wire], bool]) -> Wire:
         until = time.monotonic() + _PATIENCE_SECONDS
@@ -96,7 +98,8 @@ def _among_the_latest(consumer: Consumer, part: TopicPartition) -> TopicPartitio
 
 def _heard(message: Message) -> Wire:
     headers = {name: _text(value) for name, value in dict(message.headers() or ()).items()}
-    return Wire(str(message.topic()), _text(message.key()), _text(message.value()), headers)
+    body = _text(message.value())
+    return Wire(str(message.topic()), _text(message.key()), body, headers, partition=message.partition())
 
 
 def _text(given: str | bytes | None) -> str:

@@ -28,9 +28,13 @@ class Upstream:
         """Gives the command of the document's example with other fields; returns the answer's type and body."""
         command_id = str(uuid.uuid4())
         body = self.document.example(name) | fields
-        await asyncio.to_thread(self._client.send, self.document.command(name, body, command_id, self._mode))
+        partition = await asyncio.to_thread(
+            self._client.send, self.document.command(name, body, command_id, self._mode)
+        )
         answer = await self.hear(name, lambda record: record.headers.get("ce_causationid") == command_id)
         assert answer.headers["ce_type"] in self.document.answers(name)
+        # The answer has the same key, and our services' partitioner chose its partition.
+        assert partition in (None, answer.partition)
         return answer.headers["ce_type"], self.document.check(answer)
 
     async def hear(self, name: str, is_it: Callable[[Wire], bool]) -> Wire:
