@@ -96,7 +96,7 @@ def _operators_channels() -> Part:
     letters = {"dead-letter": {"$ref": "#/components/messages/dead-letter"}}
     some = GROUPS[0]
     kept = _kept(dead_letter_topic(some, read_by(some)[0]))
-    # 64 KiB above that of each source, which is told nowhere in one number.
+    # It is above that of each source, and so not one for all.
     del kept["topicConfiguration"]["max.message.bytes"]
     return {
         "dead-letters": {
@@ -175,7 +175,8 @@ def _messages() -> Iterator[tuple[str, Part]]:
 def _schemas() -> Part:
     """All schemas under one roof. What a command accepts of a part and what events say of it may differ: two names."""
     drawn = {name: schema(name) for name in CATALOG}
-    emitted = {part: body for name in drawn.keys() - COMMANDS for part, body in drawn[name].get("$defs", {}).items()}
+    events = [whole for name, whole in drawn.items() if name not in COMMANDS]
+    emitted = {part: body for whole in events for part, body in whole.get("$defs", {}).items()}
     roof: Part = {}
     for name, whole in drawn.items():
         parts = whole.pop("$defs", {})
