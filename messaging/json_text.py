@@ -88,7 +88,8 @@ def _integer(digits: str) -> int | Decimal:
 
 
 def _float(text: str) -> float | Decimal:
-    return number if math.isfinite(number := float(text)) else Decimal(text)
+    """Not a Decimal of the text itself: that has bounds of its own, and raises beyond them."""
+    return number if math.isfinite(number := float(text)) else Decimal(number)
 
 
 _DECODER = json.JSONDecoder(

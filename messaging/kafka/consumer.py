@@ -223,10 +223,14 @@ async def _give_up_leaving(stopping: asyncio.Future[None], consumer: AIOKafkaCon
     _tell_not_left(TimeoutError(f"no answer within {limits.LEAVE_GROUP_SECONDS} s"))
     stopping.cancel()
     await asyncio.wait({stopping})
-    if consumer is not None:
+    if consumer is None:
+        return
+    try:
         await consumer._coordinator._stop_heartbeat_task()
         await consumer._fetcher.close()
         await consumer._client.close()
+    except KafkaError as error:
+        _tell_not_left(error)
 
 
 def _tell_not_left(error: BaseException) -> None:

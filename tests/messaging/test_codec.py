@@ -73,6 +73,7 @@ def test_poison_is_unreadable_says_why_and_keeps_its_bytes(name: str) -> None:
         (command(body(amount=1.0)), "amount: ", COUNTER),
         (command(body(amount=True)), "amount: ", COUNTER),
         (command(b'{"counter_id": "%b", "amount": 1e999}' % KEY), "amount: ", COUNTER),
+        (command(b'{"counter_id": "%b", "amount": 1e99999999999999999999}' % KEY), "amount: ", COUNTER),
         (command(b'{"counter_id": "%b", "amount": %b}' % (KEY, b"9" * 25)), "amount: ", COUNTER),
         (command(b'{"counter_id": "%b", "amount": %b}' % (KEY, b"9" * 9_999)), "amount: ", COUNTER),
         (command(body(amount=10**9)), "amount: ", COUNTER),

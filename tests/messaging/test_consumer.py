@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -222,18 +222,31 @@ async def test_a_stop_does_not_wait_for_a_rebalance_that_another_member_holds_up
     await third.stop()
 
 
-async def test_a_stop_ends_well_though_the_group_cannot_be_left(
-    broker: str, topic: str, group: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    async def fail(_: AIOKafkaConsumer) -> None:
-        raise KafkaConnectionError("the broker is away")
+async def fails(*_: Any) -> None:
+    raise KafkaConnectionError("the broker is away")
 
+
+async def never_ends(*_: Any) -> None:
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("leaving", [fails, never_ends])
+async def test_a_stop_ends_well_though_the_group_cannot_be_left(
+    broker: str,
+    topic: str,
+    group: str,
+    leaving: Callable[..., Awaitable[None]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(limits, "LEAVE_GROUP_SECONDS", 0.1)
     stop = AIOKafkaConsumer.stop
     async with consuming(broker, group, topic, Process()) as consumer:
         await reached(lambda: consumer.has_assignment)
         inner = consumer._subscriber.consumer
         assert inner is not None
-        monkeypatch.setattr(AIOKafkaConsumer, "stop", fail)
+        monkeypatch.setattr(AIOKafkaConsumer, "stop", leaving)
+        monkeypatch.setattr(inner._fetcher, "close", fails)
         await consumer.stop()
         assert "KafkaConnectionError: the broker is away" in capsys.readouterr().out
         monkeypatch.undo()
@@ -244,18 +257,18 @@ async def test_a_stop_that_meets_a_rebalance_ends_though_a_fetch_takes_its_time_
     broker: str, topic: str, group: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """aiokafka's routine awaits the fetch it has canceled, and would take the stop's cancellation for that one's."""
-    begun, canceled = asyncio.Event(), asyncio.Event()
+    begun, canceled, never = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
-    async def slow_to_be_canceled(*_: Any) -> bool:
+    async def to_be_canceled_twice(*_: Any) -> bool:
         begun.set()
         try:
-            await asyncio.Event().wait()
+            await never.wait()
         except asyncio.CancelledError:
             canceled.set()
-            await asyncio.sleep(1)  # the group comes together again meanwhile
+            await never.wait()
         return False
 
-    monkeypatch.setattr(Fetcher, "_proc_fetch_request", slow_to_be_canceled)
+    monkeypatch.setattr(Fetcher, "_proc_fetch_request", to_be_canceled_twice)
     async with consuming(broker, group, topic, Process()) as consumer:
         await begun.wait()
         inner = consumer._subscriber.consumer
