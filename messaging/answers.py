@@ -12,12 +12,18 @@ from messaging.records import Outgoing
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One message to publish. `body` is UTF-8 JSON."""
+    """One message to publish. `body` is UTF-8 JSON. `why` is for the metrics: the rule, the reason or the code."""
 
     topic: str
     key: str
     type: str
     body: bytes
+    why: str = ""
+
+    @property
+    def name(self) -> str:
+        """Its type without service and version: `SessionCanceled`."""
+        return self.type.split(".")[1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from messaging.faults import Fault
 from messaging.journal import Entry, Known, MessageKey
 from messaging.records import Outgoing
 from messaging.retry import TransactionTooLong
-from messaging.telemetry import ANSWERS, BATCH_LOCKED_SECONDS, MESSAGES
+from messaging.telemetry import ANSWERS, BATCH_LOCKED_SECONDS, DEAD_LETTERS, DECISIONS, MESSAGES, count_each
 
 M = TypeVar("M")
 S = TypeVar("S")
@@ -106,6 +106,9 @@ class Turn:
     failed: list[bool] = field(default_factory=list)
     seen: dict[MessageKey, bytes] = field(default_factory=dict)
     left_by_others: list[Outgoing] = field(default_factory=list)
+    decided: list[Answer] = field(default_factory=list)
+    dead: list[str] = field(default_factory=list)
+    """The class of each dead letter; like `decided`, for the metrics."""
     repeats: int = 0
     reused: int = 0
 
@@ -220,7 +223,7 @@ class Batch(Generic[M, S, C]):
             case Invalid():
                 return self._reject(reading, key, turn)
             case Unreadable():
-                record = dead_letter(self._group, reading, kind="Unreadable")
+                record = self._dead_letter(reading, "Unreadable", turn)
                 return Entry(key, reading.place, b"", None, "dead", (record,))
             case Poisoned(received, error):
                 return self._bury(received, key, error, turn)
@@ -238,6 +241,8 @@ class Batch(Generic[M, S, C]):
         turn.failed.append(False)
         self._handler.apply(state, decision.changes)
         turn.late.extend(late)
+        turn.decided.extend(decision.answers)
+        turn.decided.extend(answer for one in decision.late for answer in one.answers)
         return Entry(
             key,
             received.place,
@@ -249,16 +254,18 @@ class Batch(Generic[M, S, C]):
 
     def _reject(self, command: Invalid, key: MessageKey, turn: Turn) -> Entry:
         try:
-            records = self._rejection(command, "invalid", command.problem)
+            records = self._rejection(command, "invalid", command.problem, turn)
         except Exception as error:  # noqa: BLE001 - what cannot even be answered is one message's own failure, too
             return self._bury(command, key, error, turn)
         return Entry(key, command.place, command.content_hash, None, "rejected", records)
 
     def _rejection(
-        self, command: Invalid | Received[M], code: str, problem: str, *, discriminator: str = ""
+        self, command: Invalid | Received[M], code: str, problem: str, turn: Turn, *, discriminator: str = ""
     ) -> tuple[Outgoing, ...]:
         answer = self._handler.reject(command, code, problem)
-        return self._checked(compose(self._group, _cause(command), (answer,), discriminator=discriminator))
+        records = self._checked(compose(self._group, _cause(command), (answer,), discriminator=discriminator))
+        turn.decided.append(answer)
+        return records
 
     def _checked(self, records: tuple[Outgoing, ...]) -> tuple[Outgoing, ...]:
         """A record that the broker would refuse must not get as far as being published: it would be tried for ever."""
@@ -270,8 +277,12 @@ class Batch(Generic[M, S, C]):
     def _bury(self, message: Received[M] | Invalid, key: MessageKey, error: Exception, turn: Turn) -> Entry:
         turn.failed.append(True)
         letter = Unreadable(message.record, message.place, str(error), message.replayed)
-        record = dead_letter(self._group, letter, kind=type(error).__name__)
+        record = self._dead_letter(letter, type(error).__name__, turn)
         return Entry(key, message.place, message.content_hash, None, "dead", (record,))
+
+    def _dead_letter(self, letter: Unreadable, kind: str, turn: Turn) -> Outgoing:
+        turn.dead.append(kind)
+        return dead_letter(self._group, letter, kind=kind)
 
     def _take_known(
         self, reading: Reading[M] | Poisoned[M], before: Known, known: dict[MessageKey, Known], turn: Turn
@@ -315,12 +326,13 @@ class Batch(Generic[M, S, C]):
         problem = f"the id {message.envelope.id} came before with other content; send this under an id of its own"
         if message.place.topic in self._commands:
             with suppress(AnswerTooLarge):  # then the dead letter has to do
-                refusal = self._rejection(message, "id_reused", problem, discriminator=message.content_hash.hex())
+                discriminator = message.content_hash.hex()
+                refusal = self._rejection(message, "id_reused", problem, turn, discriminator=discriminator)
                 turn.refusals[key] = Entry(key, message.place, message.content_hash, None, "rejected", refusal)
                 turn.refused.extend(refusal)
                 return
         letter = Unreadable(message.record, message.place, problem, message.replayed)
-        turn.refused.append(dead_letter(self._group, letter, kind="IdReused"))
+        turn.refused.append(self._dead_letter(letter, "IdReused", turn))
 
     def _refusal_keys(
         self, readings: Sequence[Reading[M] | Poisoned[M]], known: Mapping[MessageKey, Known]
@@ -360,10 +372,11 @@ class Batch(Generic[M, S, C]):
             self._fault.reach(point, message_types(records))
 
     def _count(self, turn: Turn) -> None:
-        for entry in turn.entries:
-            MESSAGES.labels(self._group, entry.outcome).inc()
+        count_each(MESSAGES, self._group, ((entry.outcome,) for entry in turn.entries))
         MESSAGES.labels(self._group, "repeated").inc(turn.repeats)
         MESSAGES.labels(self._group, "reused").inc(turn.reused)
+        count_each(DECISIONS, self._group, ((answer.name, answer.why) for answer in turn.decided))
+        count_each(DEAD_LETTERS, self._group, ((kind,) for kind in turn.dead))
 
 
 def reading_topic(reading: Reading[M] | Poisoned[M]) -> str:

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Final, Literal, get_args
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -12,15 +13,22 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 ALIVE_WITHIN_SECONDS = 15.0
 
 
+Part = Literal[
+    "worker", "check", "database", "topics", "broker", "partitions", "consumer", "records", "batch", "mail server"
+]
+"""What may keep a worker from being ready."""
+PARTS: Final[tuple[Part, ...]] = get_args(Part)
+
+
 class Health:
     """What the worker knows of itself. Written by the event loop, read by the endpoint's thread."""
 
-    def __init__(self, needs: tuple[str, ...], monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, needs: tuple[Part, ...], monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
-        self._problems: Mapping[str, str] = dict.fromkeys(needs, "not checked yet")
+        self._problems: Mapping[Part, str] = dict.fromkeys(needs, "not checked yet")
         self._checked_at = monotonic()
 
-    def checked(self, problems: Mapping[str, str]) -> None:
+    def checked(self, problems: Mapping[Part, str]) -> None:
         """`problems`: what is missing, by part, in words. Empty: the worker works."""
         self._problems = dict(problems)
         self._checked_at = self._monotonic()
@@ -33,10 +41,15 @@ class Health:
         return self.alive_seconds_ago() < ALIVE_WITHIN_SECONDS
 
     @property
-    def problems(self) -> Mapping[str, str]:
+    def problems(self) -> Mapping[Part, str]:
         """By part, in words. One that was not checked for long may have any."""
-        silence = {} if self.is_alive else {"check": f"was last done {self.alive_seconds_ago():.0f} s ago"}
+        silence: dict[Part, str] = (
+            {} if self.is_alive else {"check": f"was last done {self.alive_seconds_ago():.0f} s ago"}
+        )
         return {**self._problems, **silence}
+
+    def has_problem(self, part: Part) -> bool:
+        return part in self.problems
 
 
 class HealthServer:

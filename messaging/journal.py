@@ -22,6 +22,7 @@ MessageKey = tuple[str, str]
 
 KEPT: Final = timedelta(days=45)
 REMOVED_AT_ONCE: Final = 1000
+COUNTED_AT_MOST: Final = 10_000
 
 CREATE_TABLE: Final = (
     """
@@ -140,6 +141,11 @@ _MARK = text("""
     )
 """)
 
+_COUNT_UNANNOUNCED = text("""
+    SELECT count(*), coalesce(extract(epoch FROM now() - min(handled_at)), 0)::double precision
+    FROM (SELECT handled_at FROM journal WHERE NOT announced LIMIT :at_most) AS unannounced
+""")
+
 _REMOVE_OLD = text("""
     DELETE FROM journal WHERE ctid = ANY(ARRAY(
         SELECT ctid FROM journal WHERE handled_at < now() - CAST(:kept AS interval) AND announced LIMIT :at_most
@@ -216,6 +222,12 @@ async def mark_announced(connection: AsyncConnection, keys: Sequence[MessageKey]
     if keys:
         await connection.execute(text("SET LOCAL synchronous_commit = off"))
         await connection.execute(_MARK, _split(keys))
+
+
+async def count_unannounced(connection: AsyncConnection, *, at_most: int = COUNTED_AT_MOST) -> tuple[int, float]:
+    """How many rows are not announced, up to `at_most`, and the age of the oldest of these in seconds."""
+    count, oldest_age_seconds = (await connection.execute(_COUNT_UNANNOUNCED, {"at_most": at_most})).one()
+    return count, oldest_age_seconds
 
 
 async def remove_old(connection: AsyncConnection, *, kept: timedelta = KEPT, at_most: int = REMOVED_AT_ONCE) -> int:

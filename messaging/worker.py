@@ -3,8 +3,10 @@
 import asyncio
 import signal
 import threading
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Generic, Protocol, TypeVar
 
@@ -14,14 +16,13 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from messaging import journal
 from messaging.batches import Batch, Handler
 from messaging.codec import Codec, Input
 from messaging.database import create_engine, is_migrated
 from messaging.dead_letters import TooManyDeadLetters, dead_letter_topic
 from messaging.exits import ExitCode, leave
 from messaging.faults import Fault
-from messaging.health import Health, HealthServer
+from messaging.health import PARTS, Health, HealthServer, Part
 from messaging.kafka.consumer import Consumer
 from messaging.kafka.limits import GRACEFUL_STOP_SECONDS
 from messaging.kafka.preconditions import check_compiled, missing_topics
@@ -29,7 +30,8 @@ from messaging.kafka.publisher import Publisher
 from messaging.pipeline import Pipeline, first_line
 from messaging.records import Record
 from messaging.retry import BrokerAway
-from messaging.telemetry import LAG, READY, UNPARSED
+from messaging.telemetry import LAG, OLDEST_RECORD_AGE_SECONDS, PART_FAILING, READY, UNPARSED
+from messaging.upkeep import Step, Upkeep
 from messaging.watchdog import Diagnosis, Standstill, watch
 
 M = TypeVar("M")
@@ -61,7 +63,7 @@ class WorkerSettings:
     dead_letter_limit: bool = True
     max_records: int = 1000
     failing_is_not_ready_seconds: float = 60.0
-    clean_every_seconds: float = 60.0
+    upkeep_every_seconds: float = 60.0
 
 
 class Companion(Protocol):
@@ -84,6 +86,7 @@ class Worker(Generic[M]):
         outputs: Sequence[str],
         make_handler: Callable[[], Handler[M, Any, Any]],
         make_companion: Callable[[AsyncEngine, Publisher], Companion] | None = None,
+        upkeep: Sequence[Step] = (),
     ) -> None:
         self._settings = settings
         self._inputs = tuple(inputs)
@@ -96,9 +99,10 @@ class Worker(Generic[M]):
         )
         self._companion = make_companion(self._engine, self._publisher) if make_companion else None
         self._pipeline = self._make_pipeline(make_handler())
+        self._upkeep = Upkeep(settings.group, self._engine, budget_seconds=BATCH_BUDGET_SECONDS, steps=upkeep)
         self._consumer: Consumer | None = None
         self._diagnosis = Diagnosis()
-        self._health = Health(("starting",))
+        self._health = Health(("worker",))
         self._stopping = asyncio.Event()
 
     async def run(self) -> ExitCode:
@@ -143,6 +147,7 @@ class Worker(Generic[M]):
                 ExitCode.BAD_SETTINGS,
                 f"HEALTH_PORT {self._settings.health_port} cannot be listened on: {error.strerror}",
             )
+        self._report_readiness()
         log.info(
             "worker.started",
             message="The worker has started.",
@@ -150,6 +155,12 @@ class Worker(Generic[M]):
             health=f"http://{self._settings.health_host}:{server.port}",
         )
         return server
+
+    def _report_readiness(self) -> None:
+        """As of whenever somebody asks: who waits for the broker, or whose event loop stands still, is not ready."""
+        READY.labels(self._settings.group).set_function(lambda: not self._health.problems)
+        for part in PARTS:
+            PART_FAILING.labels(self._settings.group, part).set_function(partial(self._health.has_problem, part))
 
     async def _start(self) -> None:
         await self._wait_for("database", self._database_problem)
@@ -181,7 +192,7 @@ class Worker(Generic[M]):
                 watch(consumer.vitals, self._diagnosis, lambda why: leave(ExitCode.NOT_CONSUMING, why))
             ),
             asyncio.create_task(self._check_health()),
-            asyncio.create_task(self._clean()),
+            asyncio.create_task(self._upkeep.run(every_seconds=self._settings.upkeep_every_seconds)),
             asyncio.create_task(self._stopping.wait()),
         }
         companion = asyncio.create_task(self._companion.run(self._stopping)) if self._companion else None
@@ -226,7 +237,7 @@ class Worker(Generic[M]):
         await asyncio.gather(task, return_exceptions=True)
         return False
 
-    async def _wait_for(self, part: str, problem_of: Callable[[], Awaitable[str | None]]) -> None:
+    async def _wait_for(self, part: Part, problem_of: Callable[[], Awaitable[str | None]]) -> None:
         """Waits as long as it takes; says what is missing once, and again only when it is another thing."""
         said: str | None = None
         while (problem := await self._alive_during(problem_of())) is not None:
@@ -254,12 +265,18 @@ class Worker(Generic[M]):
         while True:
             problems = await self._problems()
             self._health.checked(problems)
-            READY.labels(self._settings.group).set(0 if problems else 1)
-            LAG.labels(self._settings.group).set(self._started_consumer().lag())
-            UNPARSED.labels(self._settings.group).set(len(self._started_consumer().unparsed()))
+            self._measure(self._started_consumer())
             await asyncio.sleep(_CHECK_SECONDS if not problems else _ASK_AGAIN_SECONDS)
 
-    async def _problems(self) -> Mapping[str, str]:
+    def _measure(self, consumer: Consumer) -> None:
+        oldest_ms = consumer.oldest_unhandled_ms()
+        # By two clocks: the broker's may be ahead.
+        age_seconds = 0 if oldest_ms is None else max(0.0, time.time() - oldest_ms / 1000)
+        LAG.labels(self._settings.group).set(consumer.lag())
+        OLDEST_RECORD_AGE_SECONDS.labels(self._settings.group).set(age_seconds)
+        UNPARSED.labels(self._settings.group).set(len(consumer.unparsed()))
+
+    async def _problems(self) -> Mapping[Part, str]:
         consumer = self._started_consumer()
         database, broker, mail_server = await asyncio.gather(
             self._bounded(self._database_answers()),
@@ -267,7 +284,7 @@ class Worker(Generic[M]):
             self._bounded(self._companion_problem()),
         )
         unparsed = ", ".join(str(place) for place in consumer.unparsed())
-        found = {
+        found: dict[Part, str | None] = {
             "partitions": None if consumer.has_assignment else "no partitions are assigned yet",
             "consumer": self._diagnosis.suspicion,
             "records": f"cannot be parsed: {unparsed}; see: coaching dead-letters skip --help" if unparsed else None,
@@ -317,18 +334,6 @@ class Worker(Generic[M]):
         except BrokerAway as error:
             return f"the broker cannot be reached ({first_line(error)})"
         return f"{problems[0]}; run: coaching topics apply" if problems else None
-
-    async def _clean(self) -> None:
-        """Removes what the journal need not keep, a little at a time."""
-        while True:
-            await asyncio.sleep(self._settings.clean_every_seconds)
-            try:
-                removed = journal.REMOVED_AT_ONCE
-                while removed == journal.REMOVED_AT_ONCE:
-                    async with asyncio.timeout(BATCH_BUDGET_SECONDS), self._engine.begin() as connection:
-                        removed = await journal.remove_old(connection)
-            except (SQLAlchemyError, OSError) as error:
-                log.info("journal.not_cleaned", message="Old journal rows are kept for now.", error=first_line(error))
 
     def _reach(self, point: str) -> None:
         if self._settings.fault is not None:

@@ -94,5 +94,4 @@ async def _with_oldest(cluster: Cluster, waits: PartitionLag) -> PartitionLag:
         return waits
     offset, fetched = found
     batch = next(batches(fetched))
-    oldest_at = instant(batch.max_timestamp_ms if batch.append_time else batch.first_timestamp_ms)
-    return replace(waits, oldest_at=oldest_at, problem=raw_log.why_unparsed(fetched, offset))
+    return replace(waits, oldest_at=instant(batch.timestamp_ms), problem=raw_log.why_unparsed(fetched, offset))

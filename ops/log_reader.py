@@ -224,5 +224,5 @@ def _known(partitions: Iterable[Partition]) -> list[TopicPartition]:
     return [TopicPartition(*partition) for partition in partitions]
 
 
-def _in_silence(_place: Place, _error: Exception) -> None:
+def _in_silence(_place: Place, _since_ms: int | None, _error: Exception) -> None:
     """Who reads is told by an `Unparsed`."""

@@ -44,6 +44,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka car
         self._idle.set()
         self._assigned = False
         self._ends: Mapping[TopicPartition, int] = {}
+        self._under_way_since_ms: int | None = None
+        self._unparsed_since_ms: dict[TopicPartition, int] = {}
         self._broker = KafkaBroker(
             # FastStream would take a text for one address, commas and all.
             bootstrap_servers.split(","),
@@ -73,7 +75,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka car
             partition_assignment_strategy=(RoundRobinPartitionAssignor,),
         )
         self._subscriber(self._handle)
-        fetching.install(_tell_unparsed)
+        fetching.install(self._tell_unparsed)
 
     async def start(self) -> None:
         """Raises BrokerAway while the broker cannot be reached; call again then."""
@@ -113,6 +115,17 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka car
     def lag(self) -> int:
         """Records that wait in the partitions this worker owns, as of the last look."""
         return sum(self._waiting().values())
+
+    def oldest_unhandled_ms(self) -> int | None:
+        """When the oldest record was appended that is here and not handled: of the batch under way, of what is fetched
+        beyond it, or one at which a partition stands. In ms since 1970 by the broker's clock; None when there is none.
+        """
+        consumer = self._subscriber.consumer
+        if consumer is None:
+            return None
+        stopped = [self._unparsed_since_ms[one] for one in consumer.paused() if one in self._unparsed_since_ms]
+        found = [self._under_way_since_ms, fetching.oldest_fetched_ms(consumer._fetcher), *stopped]
+        return min((ms for ms in found if ms is not None), default=None)
 
     async def vitals(self) -> Vitals:
         """Takes a look. Private names of aiokafka 0.14.0, pinned; a test fails when they go."""
@@ -155,6 +168,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka car
         self._idle.clear()
         try:
             raw: Sequence[ConsumerRecord] = message.raw_message
+            self._under_way_since_ms = min(one.timestamp for one in raw)
             await self._process([record_of(one) for one in raw])
             self._before_offset_commit()
             await self._commit(raw)
@@ -164,6 +178,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka car
                 f"a batch failed for a reason nobody foresaw: {type(error).__name__}: {first_line(error)}",
             )
         finally:
+            self._under_way_since_ms = None
             self._idle.set()
 
     async def _commit(self, records: Sequence[ConsumerRecord]) -> None:
@@ -182,6 +197,16 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka car
                 message="Offsets were not committed: the batch may be read again.",
                 error=type(error).__name__,
             )
+
+    def _tell_unparsed(self, place: Place, since_ms: int | None, error: Exception) -> None:
+        if since_ms is not None:
+            self._unparsed_since_ms[TopicPartition(place.topic, place.partition)] = since_ms
+        log.critical(
+            "record.unparsed",
+            message="A record cannot be parsed: neither it nor what follows it in its partition is read.",
+            place=str(place),
+            error=f"{type(error).__name__}: {error}",
+        )
 
     async def _broker_answers(self, consumer: AIOKafkaConsumer) -> bool:
         try:
@@ -257,15 +282,6 @@ def _position(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int:
 def _name(partition: TopicPartition) -> str:
     """As places are named: `booking.commands[3]`."""
     return f"{partition.topic}[{partition.partition}]"
-
-
-def _tell_unparsed(place: Place, error: Exception) -> None:
-    log.critical(
-        "record.unparsed",
-        message="A record cannot be parsed: neither it nor what follows it in its partition is read.",
-        place=str(place),
-        error=f"{type(error).__name__}: {error}",
-    )
 
 
 async def _raw_parser(records: tuple[ConsumerRecord, ...]) -> KafkaAckableMessage:

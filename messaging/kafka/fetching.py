@@ -12,18 +12,31 @@ from aiokafka import ConsumerRecord
 from aiokafka.consumer import consumer, fetcher
 from aiokafka.record.memory_records import MemoryRecords
 
-from messaging.kafka.raw_batch import readable_from
+from messaging.kafka.raw_batch import BrokenBatch, RawBatch, readable_from
 from messaging.records import Place, Record
 
 _EMPTY_FETCH_SECONDS: Final = 0.02
 
 
-def install(on_unparsed: Callable[[Place, Exception], None]) -> None:
+OnUnparsed = Callable[[Place, int | None, Exception], None]
+"""Where a partition was paused, since when that record waits (ms since 1970, None if that cannot be read), and why."""
+
+
+def install(on_unparsed: OnUnparsed) -> None:
     """Has every consumer of this process fetch so; the latest `on_unparsed` is told where a partition was paused."""
     fetcher.MemoryRecords = _MemoryRecords
     fetcher.FetchResult = _FetchResult
     consumer.Fetcher = _Fetcher
     _FetchResult.on_unparsed = staticmethod(on_unparsed)
+
+
+def oldest_fetched_ms(fetcher: Any) -> int | None:
+    """When the oldest record was appended that lies here and was not given out yet, in ms since 1970.
+
+    To a fetch: it is told by the first of the batches that came together.
+    """
+    fetched = (result.begins_ms for result in fetcher._records.values() if isinstance(result, _FetchResult))
+    return min((ms for ms in fetched if ms is not None), default=None)
 
 
 def record_of(raw: ConsumerRecord) -> Record:
@@ -72,8 +85,18 @@ class _FetchResult(fetcher.FetchResult):  # type: ignore[misc]  # aiokafka carri
     Its own `getall` raises, and then what it had taken of other partitions is gone, though their positions moved on.
     """
 
-    on_unparsed: Callable[[Place, Exception], None]
+    on_unparsed: OnUnparsed
     _partition_records: Any
+
+    @property
+    def begins_ms(self) -> int | None:
+        """When the first of these batches was appended; None where nothing is left, or it cannot be read."""
+        if self._partition_records is None:
+            return None
+        try:
+            return RawBatch.of(self._partition_records._records.octets).timestamp_ms
+        except BrokenBatch:
+            return None
 
     def getall(self, max_records: int | None = None) -> list[ConsumerRecord]:
         if not self.check_assignment(self._topic_partition) or not self.has_more():
@@ -112,4 +135,5 @@ class _FetchResult(fetcher.FetchResult):  # type: ignore[misc]  # aiokafka carri
 
     def _stop_before(self, offset: int, error: Exception) -> None:
         self._assignment.state_value(self._topic_partition).pause()
-        self.on_unparsed(Place(self._topic_partition.topic, self._topic_partition.partition, offset), error)
+        place = Place(self._topic_partition.topic, self._topic_partition.partition, offset)
+        self.on_unparsed(place, self.begins_ms, error)

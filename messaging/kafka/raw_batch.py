@@ -62,6 +62,11 @@ class RawBatch:
     max_timestamp_ms: int
     count: int
 
+    @property
+    def timestamp_ms(self) -> int:
+        """That of its first record."""
+        return self.max_timestamp_ms if self.append_time else self.first_timestamp_ms
+
     @classmethod
     def of(cls, octets: bytes) -> Self:
         """Raises BrokenBatch for what is no batch of this format."""

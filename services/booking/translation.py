@@ -31,7 +31,8 @@ def actor(by: people.Actor) -> sessions.Actor:
 
 def event(outcome: sessions.Outcome) -> Answer:
     message = _event(outcome, _snapshot(outcome.session))
-    return Answer(topics.BOOKING_EVENTS.name, outcome.session.session_id, wire_name(message), encode(message))
+    key = outcome.session.session_id
+    return Answer(topics.BOOKING_EVENTS.name, key, wire_name(message), encode(message), why=_why(outcome))
 
 
 def rejection(command: Invalid | Received[Message], key: str | None, code: str, problem: str) -> Answer:
@@ -47,7 +48,7 @@ def rejection(command: Invalid | Received[Message], key: str | None, code: str, 
         }
     )
     record_key = usable or (command.record.key or b"").decode(errors="replace")
-    return Answer(topics.BOOKING_REPLIES.name, record_key, wire_name(message), encode(message))
+    return Answer(topics.BOOKING_REPLIES.name, record_key, wire_name(message), encode(message), why=code)
 
 
 def _event(outcome: sessions.Outcome, session: says.Session) -> Message:
@@ -85,6 +86,14 @@ def _event(outcome: sessions.Outcome, session: says.Session) -> Message:
             return says.RefundApproved(
                 session=session, by=_said_by(outcome.by), note=outcome.note, approved_at=outcome.approved_at
             )
+
+
+def _why(outcome: sessions.Outcome) -> str:
+    match outcome:
+        case sessions.Canceled(rule=why) | sessions.Declined(why=why):
+            return why
+        case _:
+            return ""
 
 
 def _snapshot(session: sessions.Session) -> says.Session:

@@ -6,6 +6,7 @@ from contracts.fields import Message
 from contracts.topics import CREDITS_EVENTS, CREDITS_REPLIES, read_by
 from messaging.entry import Service
 from messaging.worker import Worker
+from services.credits.balance import BalanceCheck
 from services.credits.handler import CreditsHandler
 from services.credits.settings import Settings
 
@@ -18,6 +19,7 @@ def make_worker(settings: Settings) -> Worker[Message]:
         inputs=read_by("credits"),
         outputs=[CREDITS_EVENTS.name, CREDITS_REPLIES.name],
         make_handler=CreditsHandler,
+        upkeep=[BalanceCheck().look],
     )
 
 

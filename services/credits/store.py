@@ -82,6 +82,20 @@ _CHANGE_ACCOUNTS = text("""
     WHERE accounts.account_id = ANY(CAST(:account_ids AS uuid[])) AND accounts.account_id = changed.account_id
 """)
 
+# Each balance and its transfers as of the same moment: they are written together.
+_COMPARE_BALANCES = text("""
+    WITH page AS MATERIALIZED (
+        SELECT account_id, balance_credits FROM accounts
+        WHERE account_id > CAST(:after AS uuid) ORDER BY account_id LIMIT :at_most
+    )
+    SELECT account_id::text, abs(balance_credits - coalesce(moved, 0))::bigint
+    FROM page CROSS JOIN LATERAL (
+        SELECT sum(CASE WHEN kind = 'charge' THEN -credits ELSE credits END) AS moved
+        FROM transfers WHERE transfers.account_id = page.account_id
+    ) AS ledger
+    ORDER BY account_id
+""")
+
 _ADD_TRANSFERS = text("""
     INSERT INTO transfers (
         kind, from_account, to_account, credits, account_version, balance_credits, session_id, grant_id,
@@ -153,6 +167,12 @@ async def read_grants(connection: AsyncConnection, grant_ids: Collection[str]) -
         Granted(grant_id, Account(account_id, version, balance_credits), granted, Fact(causation_id, at))
         for grant_id, account_id, version, balance_credits, granted, causation_id, at in rows
     ]
+
+
+async def compare_balances(connection: AsyncConnection, *, after: str, at_most: int) -> list[tuple[str, int]]:
+    """The next accounts in the order of their ids, each with how many credits its balance is from what was moved."""
+    rows = await connection.execute(_COMPARE_BALANCES, {"after": after, "at_most": at_most})
+    return [(account_id, difference) for account_id, difference in rows]
 
 
 async def change_sessions(connection: AsyncConnection, sessions: Sequence[Session]) -> None:

@@ -52,7 +52,8 @@ def ending(received: Received[Message], message: Ended) -> ledger.Ending:
 def event(said: books.Said, snapshot: hears.Session | None) -> Answer:
     """`snapshot` is the session of the booking event that caused it; None for what is about an account alone."""
     message = _event(said, snapshot)
-    return Answer(topics.CREDITS_EVENTS.name, said.account.account_id, wire_name(message), encode(message))
+    key = said.account.account_id
+    return Answer(topics.CREDITS_EVENTS.name, key, wire_name(message), encode(message), why=_why(said))
 
 
 def rejection(command: Invalid | Received[Message], key: str | None, code: str, problem: str) -> Answer:
@@ -68,7 +69,7 @@ def rejection(command: Invalid | Received[Message], key: str | None, code: str, 
         }
     )
     record_key = usable or (command.record.key or b"").decode(errors="replace")
-    return Answer(topics.CREDITS_REPLIES.name, record_key, wire_name(message), encode(message))
+    return Answer(topics.CREDITS_REPLIES.name, record_key, wire_name(message), encode(message), why=code)
 
 
 def _event(said: books.Said, snapshot: hears.Session | None) -> Message:
@@ -91,6 +92,16 @@ def _event(said: books.Said, snapshot: hears.Session | None) -> Message:
             by = refund.approved_by
             approved_by = people.Actor(role=by.role, id=by.id) if by is not None else None
             return says.CreditsRefunded.model_validate({**about, "cause": refund.cause, "approved_by": approved_by})
+
+
+def _why(said: books.Said) -> str:
+    match said:
+        case books.Declined(why=why):
+            return why
+        case books.Refunded(refund=refund):
+            return refund.cause
+        case _:
+            return ""
 
 
 def _refund(message: Ended) -> books.Refund | None:

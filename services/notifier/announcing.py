@@ -15,6 +15,7 @@ from messaging.batches import Publish
 from messaging.envelope import message_types
 from messaging.faults import Fault
 from messaging.records import Outgoing
+from messaging.telemetry import ANNOUNCED_EMAILS, count_each
 from services.notifier import store
 from services.notifier.gathering import Gathering
 from services.notifier.store import Decided
@@ -75,6 +76,7 @@ class Announcer:
         await self._publish(records)
         async with asyncio.timeout(_TRANSACTION_SECONDS), self._engine.begin() as connection:
             await store.mark_announced(connection, [email.email_id for email in decided])
+        count_each(ANNOUNCED_EMAILS, GROUP, ((email.status,) for email in decided))
         return len(decided)
 
 

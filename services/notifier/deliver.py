@@ -15,9 +15,9 @@ from typing import Any, Final
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from messaging.telemetry import EMAIL_TURN_SECONDS
+from messaging.telemetry import EMAIL_TURN_SECONDS, OLDEST_EMAIL_AGE_SECONDS, WAITING_EMAILS
 from services.notifier import store
-from services.notifier.announcing import Announcer
+from services.notifier.announcing import GROUP, Announcer
 from services.notifier.attempts import given_back
 from services.notifier.gathering import Gathering
 from services.notifier.mailer import Mailer
@@ -38,6 +38,7 @@ _SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.005, 0.5
 _END_LEASES_EVERY_SECONDS = 1.0
 _ASK_SERVER_EVERY_SECONDS = 5.0
 _FORGET_PEOPLE_EVERY_SECONDS = 60.0
+_COUNT_EVERY_SECONDS = 15.0
 
 log = structlog.get_logger(__name__)
 
@@ -109,6 +110,7 @@ class Deliverer:
         return (
             _every(_END_LEASES_EVERY_SECONDS, "ending leases", self._end_leases),
             _every(_ASK_SERVER_EVERY_SECONDS, "asking the mail server", self._connections.ask),
+            _every(_COUNT_EVERY_SECONDS, "counting emails", self._count_waiting),
             _every(_FORGET_PEOPLE_EVERY_SECONDS, "forgetting people", self._forget_people),
             self._announcer.run_for_left(),
             self._connections.warm_up(),
@@ -239,6 +241,12 @@ class Deliverer:
                 message="Emails were begun by a worker that ended: those that had no second try yet, get one.",
                 count=ended.in_doubt,
             )
+
+    async def _count_waiting(self) -> None:
+        async with self._transaction() as connection:
+            emails, oldest_age_seconds = await store.count_waiting(connection)
+        WAITING_EMAILS.labels(GROUP).set(emails)
+        OLDEST_EMAIL_AGE_SECONDS.labels(GROUP).set(oldest_age_seconds)
 
     async def _forget_people(self) -> None:
         async with self._transaction() as connection:

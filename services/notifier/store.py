@@ -18,6 +18,7 @@ KEPT: Final = timedelta(days=90)
 _LONGEST_WAIT_FOR_AWAITED = "15 minutes"
 _LOOK_AT_ONCE = 100
 _TURN_LOCK = 0x656D61696C
+_COUNT_AT_MOST = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +243,15 @@ _RECORD = text(f"""
     RETURNING {_DECIDED}
 """)
 
+# One that an operator has sent again waits since then.
+_COUNT_WAITING = text("""
+    SELECT count(*), greatest(coalesce(extract(epoch FROM now() - min(since)), 0), 0)::double precision
+    FROM (
+        SELECT CASE WHEN times_resent = 0 THEN created_at ELSE not_before END AS since
+        FROM emails WHERE status IN ('waiting', 'unknown') LIMIT :at_most
+    ) AS waiting
+""")
+
 _LEFT_UNANNOUNCED = text(f"""
     SELECT {_DECIDED} FROM emails
     WHERE status IN ('sent', 'failed') AND NOT announced AND decided_at < now() - CAST(:age AS interval)
@@ -344,6 +354,12 @@ async def record(connection: AsyncConnection, results: Sequence[Result]) -> list
         },
     )
     return [decided for row in rows if (decided := Decided(*row)).status in ("sent", "failed")]
+
+
+async def count_waiting(connection: AsyncConnection, *, at_most: int = _COUNT_AT_MOST) -> tuple[int, float]:
+    """How many emails wait to be sent, up to `at_most`, and for how many seconds the oldest of these has."""
+    count, oldest_age_seconds = (await connection.execute(_COUNT_WAITING, {"at_most": at_most})).one()
+    return count, oldest_age_seconds
 
 
 async def left_unannounced(connection: AsyncConnection, *, age_seconds: float, at_most: int) -> list[Decided]:

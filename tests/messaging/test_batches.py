@@ -383,3 +383,39 @@ async def test_each_message_is_counted_by_how_it_ended(bench: Bench) -> None:
         "repeated": 6 + 3,
         "reused": 1,
     }
+
+
+async def test_decisions_and_dead_letters_are_counted_once_by_why(bench: Bench) -> None:
+    def counts() -> dict[str, float]:
+        labels = {
+            "counted": ("coaching_decisions_total", {"answer": "Counted", "why": ""}),
+            "nothing to add": ("coaching_decisions_total", {"answer": "CommandRejected", "why": "nothing_to_add"}),
+            "invalid": ("coaching_decisions_total", {"answer": "CommandRejected", "why": "invalid"}),
+            "reused": ("coaching_decisions_total", {"answer": "CommandRejected", "why": "id_reused"}),
+            "bug": ("coaching_dead_letters_total", {"class": "ZeroDivisionError"}),
+            "no message": ("coaching_dead_letters_total", {"class": "Unreadable"}),
+            "reused by an event": ("coaching_dead_letters_total", {"class": "IdReused"}),
+        }
+        found = {what: (name, {"group": "toy", **told}) for what, (name, told) in labels.items()}
+        return {what: REGISTRY.get_sample_value(*told) or 0 for what, told in found.items()}
+
+    before = counts()
+    waiting, message_id = await_next(counter := new_id()), new_id()
+    event = doubled(counter, message_id=message_id)
+    bench.log.away.append("unsent")  # what is tried again is not decided again
+    await bench.process(
+        waiting, event, add(counter, 3), add(counter, 0), add(counter, "x"), divide(counter, 0), poison()["no JSON"][0]
+    )
+    await bench.process(add(counter, 1, message_id=message_id))
+    await bench.process(elsewhere(waiting), event, add(counter, 2, message_id=message_id))
+    await bench.process(doubled(new_id(), message_id=message_id))
+    after = counts()
+    assert {what: after[what] - before[what] for what in after} == {
+        "counted": 4,  # the event, what was added, what had waited for that, what was added then
+        "nothing to add": 1,
+        "invalid": 1,
+        "reused": 1,
+        "bug": 1,
+        "no message": 1,
+        "reused by an event": 1,
+    }

@@ -18,7 +18,7 @@ from faststream import AckPolicy
 
 from devstack.parts import free_port, until
 from messaging.exits import ExitCode
-from messaging.kafka import consumer, limits
+from messaging.kafka import consumer, fetching, limits
 from messaging.kafka.publisher import Publisher, partition_of
 from messaging.records import Headers, Outgoing, Place, Record
 from tests.messaging import unparsable
@@ -74,6 +74,44 @@ async def test_a_record_that_cannot_be_parsed_stops_its_partition_alone_and_lose
         assert not any(vitals.waiting.values())
         assert consumer.lag() == in_first + 1
     assert (await committed(admin, group, topic))[0] == in_first
+
+
+async def test_the_oldest_record_that_is_not_handled_is_told_by_its_own_time(
+    broker: str, admin: AIOKafkaAdminClient, publisher: Publisher, group: str
+) -> None:
+    """Of the batch under way, of what is fetched beyond it, and of one at which a partition stands."""
+    topic = await new_topic(admin, partitions=1, message_timestamp_type="LogAppendTime")
+    process = Process(held=True)
+    await publisher.publish(numbered(topic, 1))
+    async with consuming(broker, group, topic, process) as consumer:
+        await reached(lambda: process.begun)
+        (under_way,) = process.batches[0]
+        assert consumer.oldest_unhandled_ms() == under_way.timestamp_ms
+        await publisher.publish(numbered(topic, 1))
+        await unparsable.send(broker, topic, [unparsable.unparsable()])
+        process.may_go_on.set()
+        await process.has_done(2)
+        await reached(consumer.unparsed)
+        stands_since_ms = consumer.oldest_unhandled_ms()
+        assert stands_since_ms is not None
+        assert stands_since_ms >= process.done[1].timestamp_ms
+    await commit(broker, group, topic, 3)
+    process.may_go_on.clear()
+    async with consuming(broker, group, topic, process) as consumer:
+        await reached(lambda: consumer.has_assignment)
+        assert consumer.oldest_unhandled_ms() is None
+        await publisher.publish(numbered(topic, 1))
+        await reached(lambda: process.begun == 3)
+        await publisher.publish(numbered(topic, 1))
+        reading = consumer._subscriber.consumer
+        assert reading is not None
+        await reached(lambda: fetching.oldest_fetched_ms(reading._fetcher) is not None)
+        assert consumer.oldest_unhandled_ms() == process.batches[-1][0].timestamp_ms
+        fetched_ms = fetching.oldest_fetched_ms(reading._fetcher)
+        process.may_go_on.set()
+        await process.has_done(4)
+        assert fetched_ms == process.done[-1].timestamp_ms
+        await reached(lambda: consumer.oldest_unhandled_ms() is None)
 
 
 async def test_it_starts_from_any_of_several_addresses(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from messaging.health import Health, HealthServer
+from messaging.health import Health, HealthServer, Part
 from messaging.telemetry import MESSAGES
 
 
@@ -28,7 +28,7 @@ def clock() -> Clock:
 
 @pytest.fixture(scope="module")
 def served(clock: Clock) -> Iterator[tuple[Health, HealthServer]]:
-    health = Health(("starting",), clock)
+    health = Health(("worker",), clock)
     server = HealthServer(health, "127.0.0.1", 0)
     yield health, server
     server.stop()
@@ -63,9 +63,9 @@ def get_json(server: HealthServer, path: str) -> tuple[int, dict[str, Any]]:
 
 
 def test_a_worker_that_starts_is_alive_and_not_ready() -> None:
-    server = HealthServer(Health(("starting",)), "127.0.0.1", 0)
+    server = HealthServer(Health(("worker",)), "127.0.0.1", 0)
     assert get_json(server, "/live") == (200, {"status": "ok", "checked_seconds_ago": 0.0})
-    assert get_json(server, "/ready") == (503, {"status": "failing", "problems": {"starting": "not checked yet"}})
+    assert get_json(server, "/ready") == (503, {"status": "failing", "problems": {"worker": "not checked yet"}})
     server.stop()
 
 
@@ -74,7 +74,7 @@ def test_a_worker_is_ready_when_nothing_is_missing(server: HealthServer) -> None
 
 
 def test_what_is_missing_is_said_by_part_and_in_words(server: HealthServer, health: Health) -> None:
-    problems = {"database": "cannot be reached (refused)", "broker": "no answer within 5 s"}
+    problems: dict[Part, str] = {"database": "cannot be reached (refused)", "broker": "no answer within 5 s"}
     health.checked(problems)
     assert get_json(server, "/ready") == (503, {"status": "failing", "problems": problems})
     # It lives, nevertheless: starting it again would not bring the database back.

@@ -204,3 +204,18 @@ async def test_nothing_to_do_is_no_statement_at_all(connection: AsyncConnection)
     await journal.mark_announced(connection, [])
     await journal.settle(connection, [], order=[])
     assert not connection.in_transaction()
+
+
+async def test_what_is_unannounced_is_counted_with_the_age_of_the_oldest_and_no_further_than_told(
+    connection: AsyncConnection,
+) -> None:
+    already, _ = await journal.count_unannounced(connection)
+    assert already == 0
+    old, young, announced = [entry("a", ANSWER) for _ in range(3)], entry(None, ANSWER), entry("a")
+    await journal.write(connection, [*old, young, announced])
+    await age(connection, old, 2)
+    await age(connection, [announced], 3)
+    count, oldest_age_seconds = await journal.count_unannounced(connection)
+    assert count == 4
+    assert oldest_age_seconds == pytest.approx(2 * 24 * 3600, abs=5)
+    assert (await journal.count_unannounced(connection, at_most=2))[0] == 2

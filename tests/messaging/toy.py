@@ -182,7 +182,7 @@ class ToyHandler:
     def reject(self, command: Invalid | Received[Message], code: str, problem: str) -> Answer:
         key = (command.key if isinstance(command, Invalid) else command.message.counter_id) or "unknown"
         body = {"command_id": command.envelope.id, "code": code, "message": problem}
-        return Answer("toy.replies", key, "toy.CommandRejected.v1", json.dumps(body).encode())
+        return Answer("toy.replies", key, "toy.CommandRejected.v1", json.dumps(body).encode(), why=code)
 
 
 def _counted(counter: Counter) -> Answer:

@@ -18,7 +18,9 @@ class Settings(ServiceSettings):
 
 def make_worker(settings: Settings) -> Worker[Message]:
     # What a service does after a minute, this one does after a second or two.
-    hurried = replace(settings.for_worker(GROUP, MIGRATIONS), failing_is_not_ready_seconds=2.0, clean_every_seconds=1.0)
+    hurried = replace(
+        settings.for_worker(GROUP, MIGRATIONS), failing_is_not_ready_seconds=2.0, upkeep_every_seconds=1.0
+    )
     return Worker(hurried, INPUTS, ["toy.counts", "toy.replies"], ToyHandler)
 
 

@@ -369,6 +369,37 @@ async def test_a_stale_fact_is_recorded_without_what_it_says_of_people(queue: Qu
     assert await queue.claim() == []
 
 
+async def waiting(queue: Queue, **how: int) -> tuple[int, float]:
+    async with queue.engine.begin() as connection:
+        return await store.count_waiting(connection, **how)
+
+
+async def test_what_waits_is_counted_with_the_age_of_the_oldest_and_no_further_than_told(queue: Queue) -> None:
+    assert await waiting(queue) == (0, 0)
+    await queue.add(about(canceled(), "a"))
+    (email, _) = await queue.claim(per_minute=1000)
+    # What is being sent does not wait; what is tried again later waits since its fact was read.
+    assert await waiting(queue) == (0, 0)
+    await queue.record(postponed(email, seconds=600))
+    await queue.time_passes(300)
+    await queue.add(about(declined(), "b"))
+    count, oldest_age_seconds = await waiting(queue)
+    assert count == 2
+    assert oldest_age_seconds == pytest.approx(300, abs=5)
+    assert (await waiting(queue, at_most=1))[0] == 1
+
+
+async def test_an_email_that_an_operator_has_sent_again_waits_since_then(queue: Queue) -> None:
+    await queue.add(about(declined(), "a"))
+    await queue.send(await queue.claim())
+    await queue.run("UPDATE emails SET announced = true")
+    await queue.time_passes(24 * 3600)
+    await queue.run("SELECT resend_email(email_id, true) FROM emails")
+    count, oldest_age_seconds = await waiting(queue)
+    assert count == 1
+    assert oldest_age_seconds < 60
+
+
 async def left(queue: Queue, *, age_seconds: float = 0) -> list[store.Decided]:
     async with queue.engine.begin() as connection:
         return await store.left_unannounced(connection, age_seconds=age_seconds, at_most=10)
