@@ -1,0 +1,91 @@
+"""A real Prometheus, which asks a worker every second and has our alert rules, without their patience."""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from devstack.parts import free_port, until
+from devstack.processes import Process
+from tests.observability.promtool import FOLDER, found
+
+_CONFIGURATION = """
+global: {{ scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s }}
+rule_files: [alerts.yaml]
+scrape_configs:
+  - job_name: coaching
+    static_configs: [{{ targets: ["{target}"] }}]
+"""
+
+
+@dataclass(frozen=True)
+class Prometheus:
+    port: int
+
+    async def firing(self) -> list[Mapping[str, str]]:
+        """The labels of each alert that fires."""
+        told = await asyncio.to_thread(self._get, "/api/v1/alerts")
+        return [alert["labels"] for alert in told["data"]["alerts"] if alert["state"] == "firing"]
+
+    async def fires(self, alert: str, **labels: str) -> bool:
+        """Within half a minute."""
+        wanted = {"alertname": alert, **labels}
+
+        async def does() -> bool:
+            return any(wanted.items() <= told.items() for told in await self.firing())
+
+        return await until(does, 30)
+
+    async def is_silent_about(self, group: str) -> bool:
+        """Within half a minute: before it asks anybody, it takes everybody for gone."""
+
+        async def silent() -> bool:
+            return not any(told["group"] == group for told in await self.firing())
+
+        return await until(silent, 30)
+
+    async def is_ready(self) -> bool:
+        try:
+            return (await asyncio.to_thread(self._get, "/api/v1/rules"))["status"] == "success"
+        except (OSError, HTTPException, ValueError):
+            return False
+
+    def _get(self, path: str) -> Any:
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=5)
+        try:
+            connection.request("GET", path)
+            return json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
+
+
+def _configure(home: Path, target: str) -> None:
+    home.mkdir()
+    (home / "prometheus.yaml").write_text(_CONFIGURATION.format(target=target))
+    patient = (FOLDER / "alerts.yaml").read_text()
+    (home / "alerts.yaml").write_text(re.sub(r"^ +for: \w+\n", "", patient, flags=re.MULTILINE))
+
+
+@asynccontextmanager
+async def prometheus(health: str, home: Path) -> AsyncIterator[Prometheus]:
+    """`health` is the worker's endpoint. The rules are ours, but that none waits before it fires."""
+    program = found("prometheus")
+    _configure(home, urlsplit(health).netloc)
+    server = Prometheus(free_port())
+    options = (
+        f"--config.file={home / 'prometheus.yaml'}",
+        f"--storage.tsdb.path={home / 'data'}",
+        f"--web.listen-address=127.0.0.1:{server.port}",
+    )
+    process = Process("prometheus", (program, *options), home)
+    await process.launch(server.is_ready, 60, mend="see above")
+    try:
+        yield server
+    finally:
+        await process.stop()
