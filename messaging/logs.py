@@ -8,7 +8,8 @@ import structlog
 
 LogFormat = Literal["text", "json"]
 LEVELS = ("debug", "info", "warning", "error", "critical")
-# What these say at their own levels is about connections that come and go, once a second while a broker is away.
+# What these say at their own levels is about connections that come and go, once a second while a broker is away. Not even
+# who asks for `debug` gets more of it: there they write down every request whole, and records are about people.
 _CHATTY = ("aiokafka", "faststream", "asyncio", "kafka", "alembic")
 
 
@@ -39,7 +40,7 @@ def configure(log_format: LogFormat | None, level: str) -> None:
     root.handlers = [handler]
     root.setLevel(level.upper())
     for name in _CHATTY:
-        logging.getLogger(name).setLevel(max(logging.CRITICAL if level != "debug" else logging.DEBUG, root.level))
+        logging.getLogger(name).setLevel(logging.CRITICAL if level != "debug" else logging.INFO)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
