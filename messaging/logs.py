@@ -8,8 +8,8 @@ import structlog
 
 LogFormat = Literal["text", "json"]
 LEVELS = ("debug", "info", "warning", "error", "critical")
-# What these say at their own levels is about connections that come and go, once a second while a broker is away. Not even
-# who asks for `debug` gets more of it: there they write down every request whole, and records are about people.
+# What these say at their own levels is about connections that come and go, once a second while a broker is away. At
+# debug they would write down every request whole, and records are about people: nobody gets that.
 _CHATTY = ("aiokafka", "faststream", "asyncio", "kafka", "alembic")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from messaging.health import Health, HealthServer, Part
+from messaging.health import PARTS, Health, HealthServer, Part
 from messaging.telemetry import MESSAGES
 
 
@@ -89,6 +89,7 @@ def test_a_worker_that_no_longer_looks_is_neither_alive_nor_ready_and_says_so(
     clock.seconds += 0.2
     assert get_json(server, "/live") == (503, {"status": "failing", "checked_seconds_ago": 15.1})
     assert get_json(server, "/ready") == (503, {"status": "failing", "problems": {"check": "was last done 15 s ago"}})
+    assert [part for part in PARTS if health.has_problem(part)] == ["check"]
     health.checked({})
     assert (get(server, "/live")[0], get(server, "/ready")[0]) == (200, 200)
 

@@ -67,6 +67,9 @@ async def test_what_is_not_there_yet_is_waited_for_said_once_and_shown_on_the_he
         return status_of(worker.health_port) == (503, True) and asked > 40
 
     await eventually(asked_often, "the worker to be alive and not ready")
+    told = metrics_of(worker.health_port)
+    assert f'coaching_ready{{group="{service}"}} 0.0' in told
+    assert f'coaching_part_failing{{group="{service}",part="database"}} 1.0' in told
     assert await worker.stop() == 0
     waits = [line for line in worker.log.read_text().splitlines() if '"worker.waits"' in line]
     assert len(waits) == 1
@@ -76,6 +79,11 @@ async def test_what_is_not_there_yet_is_waited_for_said_once_and_shown_on_the_he
 def status_of(port: int) -> tuple[int, bool]:
     """The status of /ready, and whether /live is well; 0 while nobody listens."""
     return get(port, "ready"), get(port, "live") == 200
+
+
+def metrics_of(port: int) -> list[str]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        return str(answer.read(), "utf-8").splitlines()
 
 
 def get(port: int, page: str) -> int:
