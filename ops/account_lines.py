@@ -6,7 +6,7 @@ from typing import Final
 from ops.account_view import Account, Entry, Line, Sum, adds_up, unmoved_since
 
 HEADER: Final = f"{'version':>7}  {'when (UTC)':<19}  {'kind':<6}  {'credits':>8}  {'balance':>8}  cause"
-_INDENT: Final = " " * HEADER.index("when")
+INDENT: Final = " " * HEADER.index("when")
 
 
 def facts(account: Account) -> Iterator[tuple[str, str]]:
@@ -19,7 +19,7 @@ def before(earlier: Sum) -> str | None:
     """Of the entries that are not shown. None when there are none."""
     if not earlier.entries:
         return None
-    return f"{_INDENT}the {earlier.entries} entries before these come to {earlier.credits}; see them with --all"
+    return f"{INDENT}the {earlier.entries} entries before these come to {earlier.credits}; see them with --all"
 
 
 def lines(line: Line) -> Iterator[tuple[str, bool]]:
@@ -32,14 +32,14 @@ def lines(line: Line) -> Iterator[tuple[str, bool]]:
         f"  {entry.balance_credits:>8}  {_cause(entry)}",
         False,
     )
-    yield f"{_INDENT}{_origin(entry)}", False
+    yield f"{INDENT}{_origin(entry)}", False
     if not line.adds_up:
-        yield f"{_INDENT}the balance is wrong: all entries up to this one come to {line.sum.credits}", True
+        yield f"{INDENT}the balance is wrong: all entries up to this one come to {line.sum.credits}", True
 
 
 def unmoved(answers: int) -> str:
     what = "1 answer" if answers == 1 else f"{answers} answers"
-    return f"{_INDENT}{what} that moved nothing: a charge declined, or of 0 credits"
+    return f"{INDENT}{what} that moved nothing: a charge declined, or of 0 credits"
 
 
 def closing(total: Sum, account: Account, wrong: int) -> tuple[str, bool]:

@@ -10,20 +10,21 @@ from ops.letter_lines import plural
 from ops.letters import age, topics_of
 from ops.lines import span
 
-HEADER = ("group", "topic", "partition", "committed", "end", "lag", "oldest", "worker")
+HEADER = ("group", "committed", "end", "lag", "oldest", "worker")
 
 
 def rows(group: GroupLag, now: datetime, *, all_partitions: bool) -> Iterator[Sequence[str]]:
-    """In the columns of HEADER: the group, each topic, and each partition in which something waits, or all."""
+    """In the columns of HEADER: the group, under it each topic, and under that each partition in which something waits,
+    or all.
+    """
     workers = plural(group.workers, "worker") if group.seen else "never seen"
-    yield (group.group, "all", "", "", "", str(total(group.partitions)), _age(oldest(group.partitions), now), workers)
+    yield (group.group, "", "", str(total(group.partitions)), _age(oldest(group.partitions), now), workers)
     for topic in topics_of(group.group).values():
         partitions = group.of_topic(topic)
-        lag, waited = str(total(partitions)), _age(oldest(partitions), now)
-        yield ("", topic, f"all {len(partitions)}", "", "", lag, waited, "")
+        yield (f"  {topic}", "", "", str(total(partitions)), _age(oldest(partitions), now), "")
         for one in partitions:
             if all_partitions or one.lag:
-                yield ("", "", *_partition(one, now))
+                yield _partition(one, now)
 
 
 def remarks(group: GroupLag) -> Iterator[str]:
@@ -64,7 +65,14 @@ def told(group: GroupLag, now: datetime) -> dict[str, Any]:
 
 def _partition(one: PartitionLag, now: datetime) -> Sequence[str]:
     committed = str(one.committed) if one.committed is not None else "none"
-    return (str(one.number), committed, str(one.end), str(one.lag), _age(one.oldest_at, now), one.worker or "nobody")
+    return (
+        f"    {one.number}",
+        committed,
+        str(one.end),
+        str(one.lag),
+        _age(one.oldest_at, now),
+        one.worker or "nobody",
+    )
 
 
 def _told(one: PartitionLag, now: datetime) -> dict[str, Any]:

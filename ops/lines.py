@@ -8,20 +8,26 @@ from typing import Final, Literal, Self
 
 from contracts import booking, credits
 from contracts.booking import (
+    CancelSession,
     RefundApproved,
+    RefundSession,
+    RescheduleSession,
+    ScheduleSession,
     SessionCanceled,
     SessionDeclined,
     SessionRequested,
     SessionRescheduled,
     SessionScheduled,
 )
-from contracts.credits import ChargeDeclined, CreditsCharged, CreditsGranted, CreditsRefunded
+from contracts.credits import ChargeDeclined, CreditsCharged, CreditsGranted, CreditsRefunded, GrantCredits
 from contracts.fields import Message
 from contracts.notifier import EmailFailed, EmailSent
+from contracts.people import Actor
 from ops.conversation import Heard
 
 GATHER_SECONDS: Final = 0.25
 _NAME_WIDTH, _DETAIL_WIDTH, _RIGHT_WIDTH = 19, 27, 8
+DETAIL_COLUMN: Final = len("→ ") + _NAME_WIDTH
 
 VERDICTS: Final = {
     "in_time": "refundable",
@@ -29,7 +35,7 @@ VERDICTS: Final = {
     "late": "not refundable",
     "late_chosen": "not refundable, refund chosen",
 }
-_BAD: Final = (booking.CommandRejected, credits.CommandRejected, SessionDeclined, ChargeDeclined, EmailFailed)
+BAD: Final = (booking.CommandRejected, credits.CommandRejected, SessionDeclined, ChargeDeclined, EmailFailed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +55,14 @@ class Line:
     @classmethod
     def heard(cls, said: Heard) -> Self:
         message = said.message
-        return cls(
-            "←", type(message).__name__, detail_of(message), _elapsed(said.elapsed_ms), isinstance(message, _BAD)
-        )
+        return cls("←", type(message).__name__, detail_of(message), elapsed(said.elapsed_ms), isinstance(message, BAD))
 
     def __str__(self) -> str:
         """In columns, unless the detail is too long for its own."""
         columns = f"{self.detail:<{_DETAIL_WIDTH}}{self.right:>{_RIGHT_WIDTH}}"
-        if f"{self.detail}  " not in columns:
+        if not self.right:
+            columns = f"{self.detail:<{_DETAIL_WIDTH + _RIGHT_WIDTH}}"
+        elif f"{self.detail}  " not in columns:
             columns = f"{self.detail}  {self.right}"
         return f"{self.arrow} {self.name:<{_NAME_WIDTH}}{columns}"
 
@@ -87,7 +93,7 @@ class Transcript:
             self._flushing = None
         if self._emails:
             latest = max(said.elapsed_ms for said, _ in self._emails)
-            self._write(Line("←", EmailSent.__name__, _readers(email for _, email in self._emails), _elapsed(latest)))
+            self._write(Line("←", EmailSent.__name__, _readers(email for _, email in self._emails), elapsed(latest)))
             self._emails.clear()
 
 
@@ -128,7 +134,7 @@ def detail_of(message: Message) -> str:
         case SessionCanceled():
             return VERDICTS[message.rule]
         case RefundApproved():
-            return f"by the {message.by.role}" if message.by.role != "support" else "by support"
+            return _by(message.by)
         case CreditsGranted() | CreditsRefunded():
             return f"+{message.credits}  balance {message.balance}"
         case CreditsCharged():
@@ -145,6 +151,25 @@ def detail_of(message: Message) -> str:
             raise TypeError(f"{type(message).__name__} is no answer")
 
 
+def request_of(command: Message) -> str:
+    """What matters of a command. Raises TypeError for what is none."""
+    match command:
+        case ScheduleSession():
+            return f"{command.client.name} with {command.coach.name}, {command.credits} credits"
+        case CancelSession() if command.refund:
+            return f"{_by(command.by)}, with a refund"
+        case CancelSession() | RescheduleSession() | RefundSession():
+            return _by(command.by)
+        case GrantCredits():
+            return f"{command.credits:+} credits"
+        case _:
+            raise TypeError(f"{type(command).__name__} is no command")
+
+
+def _by(actor: Actor) -> str:
+    return f"by the {actor.role}" if actor.role != "support" else "by support"
+
+
 def _readers(emails: Iterable[EmailSent]) -> str:
     about = {f"to the {email.reader}": email.kind == "credits_refunded" for email in emails}
     readers = ", ".join(sorted(about, reverse=True))  # the coach first
@@ -155,5 +180,10 @@ def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _elapsed(milliseconds: float) -> str:
-    return f"{milliseconds:.0f} ms" if milliseconds < 999.5 else f"{milliseconds / 1000:.1f} s"
+def elapsed(milliseconds: float) -> str:
+    """`9 ms`, `1.2 s`; from a minute on cut off to one unit: `59 min`, `2 h`."""
+    if milliseconds < 999.5:
+        return f"{milliseconds:.0f} ms"
+    if milliseconds < 60_000:
+        return f"{milliseconds / 1000:.1f} s"
+    return " ".join(span(timedelta(milliseconds=milliseconds)).split()[:2])

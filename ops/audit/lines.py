@@ -1,5 +1,6 @@
 """What an audit found, as people read it. Pure."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -33,7 +34,7 @@ def facts(report: Report) -> Iterator[tuple[str, str]]:
     """What was looked at, and what waits, as pairs of label and text."""
     for label, names in _FACTS.items():
         told = {name: report.counts.get(name, 0) for name in names if name in report.counts}
-        shown = [f"{count} {_words(name)}" for name, count in told.items() if count or label in _ALWAYS]
+        shown = [_counted(count, name) for name, count in told.items() if count or label in _ALWAYS]
         if shown:
             yield label, ", ".join(shown)
 
@@ -51,6 +52,11 @@ def closing(report: Report) -> str:
     told = "\n".join(f"  {_words(kind)} ({count}): {KINDS[kind]}" for kind, count in kinds.most_common())
     findings_ = "1 finding" if len(report.findings) == 1 else f"{len(report.findings)} findings"
     return f"{findings_}:\n{told}"
+
+
+def _counted(count: int, name: str) -> str:
+    """`1 dead letter`, `2 emails sent`: the first plural in a name is what is counted."""
+    return f"{count} {_words(name if count != 1 else re.sub('s(?=_|$)', '', name, count=1))}"
 
 
 def _words(name: str) -> str:

@@ -86,7 +86,7 @@ class _ForPeople:
 
     def entry(self, line: Line) -> None:
         for text, is_wrong in account_lines.lines(line):
-            say(text, style="red" if is_wrong else "")
+            say(text, style="red" if is_wrong else "", indent=len(account_lines.INDENT))
 
     def concluded(self, account: Account, total: Sum, wrong: int) -> None:
         if (text := account_lines.trailing(total, account)) is not None:

@@ -25,7 +25,7 @@ from ops.errors import Exit
 
 app = App(
     "audit",
-    help="Work out again what must be true, from the log and from the databases, and show where it is not. "
+    help="Work out again what must be true, from the log and from the databases, and show where it is not.\n\n"
     "Exit code 1 when something is not. Changes nothing; the system may run or not.",
     help_epilogue="Example: coaching audit --bootstrap-servers 127.0.0.1:9092 "
     "--credits-database-url postgresql://credits:secret@127.0.0.1:5432/credits",

@@ -14,7 +14,7 @@ from messaging.records import Record
 from ops.cli.options import ALL_LETTERS, LOOKING_BY_DEFAULT, Flag, Looking, Selection, Servers, servers, source_topic
 from ops.cli.replay import replay
 from ops.cli.skip import skip
-from ops.cli.terminal import complain, in_silence, progress, say, say_facts, say_json, say_table
+from ops.cli.terminal import complain, in_silence, progress, say, say_as_it_is, say_facts, say_json, say_table
 from ops.errors import BadUsage, Exit
 from ops.letter_box import LetterBox
 from ops.letter_lines import HEADER, as_text, content, facts, plural, row, summary, told
@@ -114,7 +114,7 @@ def _show_to_people(case: Case, record: Record) -> None:
     say_facts(facts(case, record))
     say("value", style="dim")
     for line in content(record.value):
-        say(line)
+        say_as_it_is(line)
 
 
 def _show_to_programs(case: Case, record: Record) -> None:

@@ -11,7 +11,7 @@ from contracts.catalog import InvalidMessage, decode, encode
 from contracts.fields import Message, usable_id
 from messaging.records import Headers, Outgoing
 from ops.cli.options import Sending, servers
-from ops.cli.terminal import complain, say, say_json, say_line, waiting
+from ops.cli.terminal import complain, say, say_as_it_is, say_facts, say_json, say_line, waiting
 from ops.client import Client, Reply
 from ops.commands import command_record
 from ops.conversation import Heard
@@ -152,11 +152,10 @@ def _show(record: Outgoing, *, as_json: bool) -> None:
     if as_json:
         say_json(_as_json(record))
         return
-    say(f"topic    {record.topic}")
-    say(f"key      {(record.key or b'').decode()}")
-    for name, text in _texts(record.headers).items():
-        say(f"header   {name}: {text}")
-    say(f"value    {(record.value or b'').decode()}")
+    headers = [("header", f"{name}: {text}") for name, text in _texts(record.headers).items()]
+    say_facts([("topic", record.topic), ("key", (record.key or b"").decode()), *headers])
+    say("value", style="dim")
+    say_as_it_is((record.value or b"").decode())
 
 
 def _as_json(record: Outgoing) -> dict[str, Any]:

@@ -23,20 +23,20 @@ def cells(group: GroupLag, *, all_partitions: bool = False) -> list[dict[str, st
 def test_a_group_its_topics_and_the_partitions_in_which_something_waits() -> None:
     behind = GroupLag("booking", 2, (HANDLED, WAITING, UNTOUCHED, DELETED))
     assert cells(behind) == [
-        {"group": "booking", "topic": "all", "lag": "6", "oldest": "2 h", "worker": "2 workers"},
-        {"topic": "booking.commands", "partition": "all 2", "lag": "3", "oldest": "3 min"},
+        {"group": "booking", "lag": "6", "oldest": "2 h", "worker": "2 workers"},
+        {"group": "  booking.commands", "lag": "3", "oldest": "3 min"},
         {
-            "partition": "3",
+            "group": "    3",
             "committed": "1042",
             "end": "1045",
             "lag": "3",
             "oldest": "3 min",
             "worker": "10.0.0.8 0f66aa8f",
         },
-        {"topic": "credits.events", "partition": "all 1", "lag": "2", "oldest": "2 h"},
-        {"partition": "1", "committed": "none", "end": "4", "lag": "2", "oldest": "2 h", "worker": "nobody"},
-        {"topic": "replay.booking", "partition": "all 1", "lag": "1"},
-        {"partition": "0", "committed": "3", "end": "9", "lag": "1", "worker": "nobody"},
+        {"group": "  credits.events", "lag": "2", "oldest": "2 h"},
+        {"group": "    1", "committed": "none", "end": "4", "lag": "2", "oldest": "2 h", "worker": "nobody"},
+        {"group": "  replay.booking", "lag": "1"},
+        {"group": "    0", "committed": "3", "end": "9", "lag": "1", "worker": "nobody"},
     ]
     assert len(cells(behind, all_partitions=True)) == 8
 

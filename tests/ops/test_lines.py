@@ -80,9 +80,18 @@ def test_a_line_says_what_matters_of_a_message(message: Message, detail: str, ba
 
 
 @pytest.mark.parametrize(
-    ("elapsed_ms", "told"), [(0.4, "0 ms"), (9.5, "10 ms"), (999.4, "999 ms"), (999.6, "1.0 s"), (31_200, "31.2 s")]
+    ("elapsed_ms", "told"),
+    [
+        (0.4, "0 ms"),
+        (9.5, "10 ms"),
+        (999.4, "999 ms"),
+        (999.6, "1.0 s"),
+        (31_200, "31.2 s"),
+        (119_000, "1 min"),
+        (7_231_000, "2 h"),
+    ],
 )
-def test_time_is_told_in_milliseconds_and_from_a_second_on_in_seconds(elapsed_ms: float, told: str) -> None:
+def test_time_is_told_in_milliseconds_then_in_seconds_then_in_its_largest_unit(elapsed_ms: float, told: str) -> None:
     assert Line.heard(heard(canceled(), elapsed_ms)).right == told
 
 

@@ -17,7 +17,7 @@ def test_what_was_looked_at_is_told_and_of_the_rest_what_there_is() -> None:
     _, counts = Platform().grant().schedule("A").log.rules().conclude(None)
     assert list(facts(Report((), {**counts, "commands_waiting": 2, "emails_waiting": 0}, ()))) == [
         ("log", "2 commands, 6 messages, 0 dead letters"),
-        ("books", "1 sessions, 1 accounts"),
+        ("books", "1 session, 1 account"),
         ("emails", "2 emails told"),
         ("waits", "2 commands waiting"),
     ]
