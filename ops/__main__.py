@@ -1,12 +1,13 @@
 """`coaching`: the operator's command line. Exit codes: 0 done, 1 answered with no, 2 bad usage, 3 no answer in time."""
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError, MissingArgumentError
 
-from ops.cli import account, audit, contracts, dead_letters, emails, lag, send, session, topics
+from ops.cli import account, audit, completion, contracts, dead_letters, emails, lag, send, session, topics, watch
 from ops.cli.terminal import complain, help_console, plain
 from ops.client import quieten
 from ops.errors import Exit, OpsError
@@ -21,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """`arguments` None: those of the process."""
     quieten()
     try:
-        exit_code = _app()(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        exit_code = coaching()(arguments, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
         return int(exit_code or Exit.DONE)
     except CycloptsError as error:
@@ -36,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return Exit.DONE
 
 
-def _app() -> App:
+def coaching() -> App:
+    """The command line: every command with its options, its help and an example."""
     app = App(
         "coaching",
         help=_HELP,
@@ -48,6 +50,7 @@ def _app() -> App:
     )
     app.command(topics.app)
     app.command(send.app)
+    app.command(watch.app)
     app.command(session.app)
     app.command(account.app)
     app.command(audit.app)
@@ -55,13 +58,26 @@ def _app() -> App:
     app.command(dead_letters.app)
     app.command(emails.app)
     app.command(contracts.app)
+    app.command(completion.app_for(app))
+    _reflow(app)
     return app
 
 
+def _reflow(app: App) -> None:
+    """Help is wrapped where it is shown, not where it is written."""
+    app.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in app.help.split("\n\n"))
+    for name in app:
+        if not name.startswith("-"):
+            _reflow(app[name])
+
+
 def _sentence(error: CycloptsError) -> str:
+    """Of what it says: what is wrong, and what was perhaps meant. Which commands there are is told by the help."""
     if isinstance(error, MissingArgumentError) and error.argument is not None and error.keyword is None:
         return f"{error.argument.name} is missing"
-    return " ".join(str(error).split()).rstrip(".")
+    text, _, _ = " ".join(str(error).split()).partition(" Available commands: ")
+    text = text.rstrip(".").replace(". Choose from: ", "; choose from: ")
+    return re.sub(r"\. Did you mean (.+)\?$", r" (did you mean \1?)", text)
 
 
 def _help_of(error: CycloptsError) -> str:

@@ -168,20 +168,20 @@ class LogReader:
         for partition, offset in offsets.items():
             self._consumer.seek(TopicPartition(*partition), offset)
 
-    async def more(self) -> list[Record]:
+    async def more(self) -> list[Read]:
         """What has come, within a moment."""
         with self._explained():
-            return [read for read in await self._poll() if isinstance(read, Record)]
+            return await self._poll()
 
-    async def up_to_now(self) -> list[Record]:
+    async def up_to_now(self) -> list[Read]:
         """What has come until this moment, all of it."""
         followed = self._consumer.assignment()
         ends = await self.ends(followed)
-        found: list[Record] = []
+        found: list[Read] = []
         with self._explained():
             async with asyncio.timeout(self._timeout_seconds):
                 while any([await self._consumer.position(partition) < end for partition, end in ends.items()]):
-                    found += [read for read in await self._poll() if isinstance(read, Record)]
+                    found += await self._poll()
         return found
 
     async def _poll(self) -> list[Read]:

@@ -1,19 +1,23 @@
-"""What the log holds under a key, from a time on."""
+"""What the log holds under a key, from a time on, and what is appended to it from now on."""
 
-from collections.abc import Iterable, Sequence
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
-from typing import Self
+from typing import Any, Final, Self
 
-from contracts.catalog import CATALOG, InvalidMessage, decode
-from contracts.fields import Message
+from contracts.catalog import CATALOG, InvalidMessage, decode, encode
+from contracts.fields import Message, format_instant
 from contracts.topics import Topic
 from messaging.envelope import Envelope, UnreadableEnvelope, open_envelope
-from messaging.records import Place, Record
+from messaging.records import Place
 from ops.client import said_at
-from ops.log_reader import LogReader, Progress, Unparsed
-from ops.places import instant
+from ops.log_reader import LogReader, Progress, Read, Unparsed
+from ops.places import Partition, instant
+
+_SILENCE_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +36,29 @@ class Logged:
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """A record that is no message. `problem` says why, in a sentence without its end."""
+    """A record that is no message. `problem` says why, in a sentence without its end; `key` is None if it has none."""
 
     place: Place
     problem: str
+    key: bytes | None = None
 
 
 Found = Logged | Unread
+
+
+def told(logged: Logged) -> dict[str, Any]:
+    """For programs. What it has not is left out."""
+    envelope = logged.envelope
+    known = {
+        "type": envelope.type,
+        "id": envelope.id,
+        "causation_id": envelope.causation_id,
+        "correlation_id": envelope.correlation_id,
+        "place": str(logged.place),
+        "at": format_instant(logged.appended_at),
+        "body": json.loads(encode(logged.message)),
+    }
+    return {name: value for name, value in known.items() if value is not None}
 
 
 class LogView:
@@ -67,21 +87,42 @@ class LogView:
         Only the one partition of each topic is read in which the key is.
         """
         partitions = [self._reader.partition_of(key, topic.name) for topic in topics]
-        found: list[Found] = []
-        async for read in self._reader.records(await self._reader.spans(partitions, since), on_progress):
-            if isinstance(read, Unparsed):
-                found.append(Unread(read.place, "it cannot be parsed, so whether it is about this is not known"))
-            elif read.key == key.encode():
-                found.append(_read(read))
+        spans = await self._reader.spans(partitions, since)
+        return [
+            _found(read)
+            async for read in self._reader.records(spans, on_progress)
+            if isinstance(read, Unparsed) or read.key == key.encode()
+        ]
+
+    async def ends(self, topics: Sequence[Topic]) -> Mapping[Partition, int]:
+        """Where these topics end now."""
+        return await self._reader.ends(self._reader.partitions(*(topic.name for topic in topics)))
+
+    def follow_from(self, offsets: Mapping[Partition, int]) -> None:
+        """From here on, `more` tells what comes."""
+        self._followed = tuple(offsets)
+        self._ask_at = time.monotonic() + _SILENCE_SECONDS
+        self._reader.follow_from(offsets)
+
+    async def more(self) -> list[Found]:
+        """What has come within a moment, each partition in its own order."""
+        found = [_found(read) for read in await self._reader.more()]
+        if not found and time.monotonic() >= self._ask_at:
+            # A broker that has gone away is only silent; asked, it is found to be away.
+            await self._reader.ends(self._followed)
+        if found or time.monotonic() >= self._ask_at:
+            self._ask_at = time.monotonic() + _SILENCE_SECONDS
         return found
 
 
-def _read(record: Record) -> Found:
+def _found(read: Read) -> Found:
+    if isinstance(read, Unparsed):
+        return Unread(read.place, "it cannot be parsed, so whether it is about this is not known")
     try:
-        envelope, body = open_envelope(record.headers, record.value)
+        envelope, body = open_envelope(read.headers, read.value)
         if envelope.type not in CATALOG:
-            return Unread(record.place, f"{envelope.type!r} is no message that this coaching knows")
+            return Unread(read.place, f"{envelope.type!r} is no message that this coaching knows", read.key)
         message = decode(envelope.type, body)
     except (UnreadableEnvelope, InvalidMessage) as error:
-        return Unread(record.place, str(error))
-    return Logged(record.place, envelope, message, instant(record.timestamp_ms), said_at(record.headers))
+        return Unread(read.place, str(error), read.key)
+    return Logged(read.place, envelope, message, instant(read.timestamp_ms), said_at(read.headers))

@@ -18,7 +18,7 @@ from ops.cluster import Cluster
 from ops.errors import ClusterRefused
 from ops.letter_box import LetterBox
 from ops.letters import GROUP_OF, Case, Letter, Outcome, Replay, answers_of, read_letter, read_replay, topics_of
-from ops.log_reader import LogReader
+from ops.log_reader import LogReader, Read, Unparsed
 from ops.places import Partition, address
 from ops.publishing import publishing
 
@@ -133,14 +133,16 @@ class Replaying:
         return ended
 
 
-def _hear(records: Iterable[Record], pending: Sequence[_Pending]) -> None:
-    for record in records:
-        if record.place.topic in GROUP_OF:
-            _hear_letter(read_letter(record), pending)
-        elif (replay := read_replay(record)) is not None:
+def _hear(reads: Iterable[Read], pending: Sequence[_Pending]) -> None:
+    for read in reads:
+        if isinstance(read, Unparsed):
+            continue  # no worker wrote it
+        if read.place.topic in GROUP_OF:
+            _hear_letter(read_letter(read), pending)
+        elif (replay := read_replay(read)) is not None:
             _hear_replay(replay, pending)
         else:
-            _hear_answer(record, pending)
+            _hear_answer(read, pending)
 
 
 def _hear_replay(replay: Replay, pending: Sequence[_Pending]) -> None:

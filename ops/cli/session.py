@@ -1,13 +1,11 @@
 """`coaching session`: what a session is, and all that was asked and said of it, out of the log."""
 
-import json
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
 from cyclopts import App, Parameter
 
-from contracts.catalog import encode
 from contracts.fields import format_instant
 from contracts.topics import BOOKING_COMMANDS, BOOKING_EVENTS, BOOKING_REPLIES, CREDITS_EVENTS, NOTIFIER_EVENTS
 from ops.cli.options import LOOKING_BY_DEFAULT, Looking, Servers, servers
@@ -15,7 +13,7 @@ from ops.cli.terminal import complain, in_silence, progress, say, say_facts, say
 from ops.errors import Exit
 from ops.lines import when
 from ops.log_reader import Progress
-from ops.log_view import Found, Logged, LogView
+from ops.log_view import Found, Logged, LogView, told
 from ops.session_lines import facts, history, remarks
 from ops.session_verdict import verdict
 from ops.session_view import Asked, SessionView, Step, account_of, session_view
@@ -88,7 +86,7 @@ def _show_to_programs(view: SessionView, since: datetime, now: datetime) -> None
         say_json({"session": snapshot, "credits": verdict(view, view.session, at=now)})
     for step in view.steps:
         say_json(_as_json(step))
-    told = {
+    concluded = {
         "outcome": "found" if view.steps else "not_found",
         "session_id": view.session_id,
         "since": format_instant(since),
@@ -96,12 +94,12 @@ def _show_to_programs(view: SessionView, since: datetime, now: datetime) -> None
         "unseen": view.unseen,
         "unread": [{"place": str(unread.place), "problem": unread.problem} for unread in view.unread],
     }
-    say_json({"concluded": told})
+    say_json({"concluded": concluded})
 
 
 def _as_json(step: Step) -> dict[str, Any]:
     if isinstance(step, Asked):
-        told = {
+        known = {
             "type": step.type,
             "id": step.id,
             "at": format_instant(step.at),
@@ -110,16 +108,5 @@ def _as_json(step: Step) -> dict[str, Any]:
             "words": step.words,
             "answered": step.answered,
         }
-        return {"asked": {name: value for name, value in told.items() if value is not None}}
-    envelope = step.logged.envelope
-    return {
-        "said": {
-            "type": envelope.type,
-            "id": envelope.id,
-            "causation_id": envelope.causation_id,
-            "correlation_id": envelope.correlation_id,
-            "place": str(step.logged.place),
-            "at": format_instant(step.at),
-            "body": json.loads(encode(step.logged.message)),
-        }
-    }
+        return {"asked": {name: value for name, value in known.items() if value is not None}}
+    return {"said": {**told(step.logged), "at": format_instant(step.at)}}
