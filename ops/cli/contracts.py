@@ -1,7 +1,7 @@
 """`coaching contracts check | write | release`."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -10,7 +10,7 @@ from contracts import json_schemas, releases
 from contracts.catalog import CATALOG
 from ops import reference
 from ops.cli.options import Flag
-from ops.cli.terminal import complain, say, say_json, say_table
+from ops.cli.terminal import complain, say, say_json, say_table, waiting
 from ops.compatibility import PROMISES, Break
 from ops.errors import BadUsage, Exit
 from ops.field_words import ABSENT, field_in_words
@@ -25,11 +25,13 @@ _WAY_OUT = (
     "version beside the old one (docs/contracts.md#changing-a-message)"
 )
 
+Json = Annotated[Flag, Parameter(help="One JSON object a line.")]
+
 app = App("contracts", help="The messages of this code, against those of the last release.", help_epilogue=_CHECK)
 
 
 @app.command(help_epilogue=_CHECK)
-def check(*, json: Annotated[Flag, Parameter(help="One JSON object a line.")] = False) -> int:
+def check(*, json: Json = False) -> int:
     """Compare every message with the last release of it: what was promised must be kept. Exit code 1 when it is not.
 
     Of a command, what was accepted must be accepted. Of an event or a reply, what is emitted must be readable by the
@@ -37,11 +39,10 @@ def check(*, json: Annotated[Flag, Parameter(help="One JSON object a line.")] = 
     """
     if not releases.last_release():
         raise BadUsage("nothing was released yet; promise what there is now with: coaching contracts release")
-    found = broken_promises()
+    with nullcontext() if json else waiting("the schemas"):
+        found = broken_promises()
     if json:
-        for one in found:
-            say_json({"break": {"message": one.message, "field": one.field, "promise": one.promise, **_change(one)}})
-        say_json({"checked": {"release": releases.last_release(), "messages": len(CATALOG), "breaks": len(found)}})
+        _tell_programs(found)
     elif found:
         _complain(found)
     else:
@@ -50,27 +51,38 @@ def check(*, json: Annotated[Flag, Parameter(help="One JSON object a line.")] = 
 
 
 @app.command(help_epilogue=_WRITE)
-def write() -> int:
+def write(*, json: Json = False) -> int:
     """Write, in a checkout, all that is made of the messages: schemas, the AsyncAPI document, the pages on them."""
-    changed = _written()
-    say(f"Written: {', '.join(sorted(changed))}." if changed else "Everything is up to date.")
+    with nullcontext() if json else waiting("what is made of the messages"):
+        changed = sorted(_written())
+    if json:
+        say_json({"concluded": {"outcome": "written" if changed else "up_to_date", "files": changed}})
+    else:
+        say(f"Written: {', '.join(changed)}." if changed else "Everything is up to date.")
     return Exit.DONE
 
 
 @app.command(help_epilogue=_RELEASE)
-def release() -> int:
+def release(*, json: Json = False) -> int:
     """Promise, in a checkout, every message as it is now; not when an earlier promise would be broken."""
-    if found := broken_promises():
-        _complain(found)
+    with nullcontext() if json else waiting("the schemas"):
+        found = broken_promises()
+    if found:
+        (_tell_programs if json else _complain)(found)
         return Exit.NO
     changed = [name.removesuffix(".json") for name in releases.unreleased()]
-    if not changed:
-        say(f"Nothing has changed since release {releases.last_release()}.")
-        return Exit.DONE
-    with _in_a_checkout():
-        number = releases.release()
-    _written()
-    say(f"Release {number}: {', '.join(changed)}. Commit contracts/ and docs/.")
+    if changed:
+        with _in_a_checkout():
+            releases.release()
+        _written()
+    number = releases.last_release()
+    if json:
+        outcome = "released" if changed else "nothing_changed"
+        say_json({"concluded": {"outcome": outcome, "release": number, "messages": changed}})
+    elif changed:
+        say(f"Release {number}: {', '.join(changed)}. Commit contracts/ and docs/.")
+    else:
+        say(f"Nothing has changed since release {number}.")
     return Exit.DONE
 
 
@@ -87,6 +99,13 @@ def _in_a_checkout() -> Iterator[None]:
         raise BadUsage(
             f"{error.filename} cannot be written ({error.strerror}); run this in a checkout of the project"
         ) from None
+
+
+def _tell_programs(found: Sequence[Break]) -> None:
+    for one in found:
+        say_json({"break": {"message": one.message, "field": one.field, "promise": one.promise, **_change(one)}})
+    told = {"release": releases.last_release(), "messages": len(CATALOG), "breaks": len(found)}
+    say_json({"concluded": {"outcome": "broken" if found else "kept", **told}})
 
 
 def _complain(found: Sequence[Break]) -> None:

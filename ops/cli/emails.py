@@ -4,7 +4,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import AsyncExitStack, nullcontext
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -41,6 +41,8 @@ app = App("emails", help="Every email in a browser, and one email again.", help_
 def preview(
     file: Annotated[Path | None, Parameter(help="Where the page is written; otherwise build/emails.html.")] = None,
     /,
+    *,
+    json: Annotated[Flag, Parameter(help="One JSON object a line.")] = False,
 ) -> int:
     """Write every email into one page, from the templates that emails are sent from, and say where it is."""
     if find_spec(_NOTIFIER.partition(".")[0]) is None or find_spec(_NOTIFIER) is None:
@@ -50,10 +52,16 @@ def preview(
         )
     # In a process of its own, by its own front door: whoever stands outside a service does not look into it.
     command = [sys.executable, "-m", _NOTIFIER, "preview", *([str(file)] if file is not None else [])]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    with nullcontext() if json else waiting("the templates"):
+        ended = subprocess.run(command, capture_output=True, text=True, check=False)
     if ended.returncode != 0:
         raise BadUsage(ended.stderr.strip().splitlines()[-1])
-    say(ended.stdout.strip())
+    sentence = ended.stdout.strip()
+    if json:
+        _, _, address = sentence.rpartition(" ")
+        say_json({"concluded": {"outcome": "written", "page": address}})
+    else:
+        say(sentence)
     return Exit.DONE
 
 
@@ -82,8 +90,10 @@ async def resend(
     """
     email_id, url = read_id(email), database_of("notifier", notifier_database_url)
     voice: Voice = _ForPrograms() if looking.json else _ForPeople()
-    async with open_emails(url, timeout_seconds=looking.timeout) as emails:
-        found = await (emails.resend(email_id) if yes else emails.look(email_id))
+    async with AsyncExitStack() as stack:
+        with nullcontext() if looking.json else waiting("the notifier's database"):
+            emails = await stack.enter_async_context(open_emails(url, timeout_seconds=looking.timeout))
+            found = await (emails.resend(email_id) if yes else emails.look(email_id))
         if found is None:
             voice.not_found(email_id)
             return Exit.NO

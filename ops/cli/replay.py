@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from contracts.topics import GROUPS, Group, replay_topic
 from messaging.records import Place
 from ops.cli.options import ALL_LETTERS, LOOKING_BY_DEFAULT, Flag, Looking, Selection, Servers, servers, source_topic
-from ops.cli.terminal import complain, in_silence, progress, say, say_json, say_table
+from ops.cli.terminal import complain, in_silence, progress, say, say_json, say_table, waiting
 from ops.errors import BadUsage, ClusterRefused, Exit
 from ops.letter_box import LetterBox
 from ops.letter_lines import HEADER, outcome_line, plural, row, state, told, told_outcome
@@ -52,11 +52,12 @@ async def replay(
     groups, kafka = _groups(places, selection), servers(bootstrap_servers)
     voice: Voice = _ForPrograms() if looking.json else _ForPeople(looking.timeout)
     async with AsyncExitStack() as stack:
-        box = await stack.enter_async_context(LetterBox(kafka, groups, timeout_seconds=looking.timeout))
-        # Opened before the letters are read: whatever is said of one of them from then on is heard.
-        replaying = Replaying(kafka, groups, box, timeout_seconds=looking.timeout)
-        if yes:
-            await stack.enter_async_context(replaying)
+        with nullcontext() if looking.json else waiting("Kafka"):
+            box = await stack.enter_async_context(LetterBox(kafka, groups, timeout_seconds=looking.timeout))
+            # Opened before the letters are read: whatever is said of one of them from then on is heard.
+            replaying = Replaying(kafka, groups, box, timeout_seconds=looking.timeout)
+            if yes:
+                await stack.enter_async_context(replaying)
         cases = _to_replay(await _find(box, places, selection, as_json=looking.json), voice)
         if not yes:
             voice.would_replay(cases)

@@ -1,7 +1,8 @@
 """`coaching topics plan | apply`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -9,8 +10,8 @@ from cyclopts.validators import Number
 
 from contracts.topics import PARTITIONS, TOPICS
 from ops import topics
-from ops.cli.options import TIMEOUT_SECONDS, Flag, Servers, Timeout, servers
-from ops.cli.terminal import say, say_table, waiting
+from ops.cli.options import LOOKING_BY_DEFAULT, Flag, Looking, Servers, servers
+from ops.cli.terminal import say, say_json, say_table, waiting
 from ops.errors import Exit
 from ops.topic_plan import Difference
 
@@ -21,7 +22,7 @@ app = App("topics", help="What the cluster's topics are, against what the contra
 
 _AS_THEY_SHOULD_BE = f"All {len(TOPICS)} topics are as the contracts say."
 _ABOUT_GROWING = (
-    "More partitions send most keys to another partition: what is there already and what comes then of one key may be\n"
+    "More partitions send most keys to another partition: what is there already and what comes then of one key may be "
     "read in any order. Stop what writes, let every group come to lag 0, and only then: coaching topics apply --grow"
 )
 _ABOUT_REPLICAS = "Replicas are moved with Kafka's own kafka-reassign-partitions.sh."
@@ -41,28 +42,29 @@ class Wanted:
 
     partitions: Annotated[int, Parameter(validator=Number(gte=1), help="Partitions of each topic.")] = PARTITIONS
 
-    timeout: Timeout = TIMEOUT_SECONDS
-
 
 _BY_DEFAULT = Wanted()
 
 
 @app.command(help_epilogue=_PLAN)
-async def plan(wanted: Wanted = _BY_DEFAULT) -> int:
+async def plan(wanted: Wanted = _BY_DEFAULT, looking: Looking = LOOKING_BY_DEFAULT) -> int:
     """Show what differs, and change nothing. Exit code 1 when something does."""
-    with waiting("Kafka"):
+    with nullcontext() if looking.json else waiting("Kafka"):
         differing = await topics.plan(
             servers(wanted.bootstrap_servers),
             replication=wanted.replication,
             partitions=wanted.partitions,
-            timeout_seconds=wanted.timeout,
+            timeout_seconds=looking.timeout,
         )
-    if not differing:
+    if looking.json:
+        _tell_programs("differs", differing)
+        _conclude(differing)
+    elif differing:
+        _show(differing)
+        _explain(differing)
+    else:
         say(_AS_THEY_SHOULD_BE)
-        return Exit.DONE
-    _show(differing)
-    _explain(differing)
-    return Exit.NO
+    return Exit.NO if differing else Exit.DONE
 
 
 @app.command(help_epilogue=_APPLY)
@@ -70,16 +72,27 @@ async def apply(
     wanted: Wanted = _BY_DEFAULT,
     *,
     grow: Annotated[Flag, Parameter(help="Add partitions, too: that changes the order per key.")] = False,
+    looking: Looking = LOOKING_BY_DEFAULT,
 ) -> int:
     """Create the topics that are missing, and correct the settings of those that are there. Safe to run again."""
-    with waiting("Kafka"):
+    with nullcontext() if looking.json else waiting("Kafka"):
         applied = await topics.apply(
             servers(wanted.bootstrap_servers),
             replication=wanted.replication,
             partitions=wanted.partitions,
             grow=grow,
-            timeout_seconds=wanted.timeout,
+            timeout_seconds=looking.timeout,
         )
+    if looking.json:
+        _tell_programs("changed", applied.changed)
+        _tell_programs("left", applied.left)
+        _conclude(applied.left)
+    else:
+        _tell_people(applied)
+    return Exit.DONE
+
+
+def _tell_people(applied: topics.Applied) -> None:
     if applied.changed:
         _show(applied.changed)
     if applied.left:
@@ -90,7 +103,16 @@ async def apply(
         say(f"Done. {_AS_THEY_SHOULD_BE}")
     else:
         say(_AS_THEY_SHOULD_BE)
-    return Exit.DONE
+
+
+def _tell_programs(what: str, differing: Sequence[Difference]) -> None:
+    for one in differing:
+        say_json({what: asdict(one)})
+
+
+def _conclude(differing: Sequence[Difference]) -> None:
+    """`differing` is what is not as it should be in the end."""
+    say_json({"concluded": {"outcome": "differs" if differing else "as_it_should_be", "topics": len(TOPICS)}})
 
 
 def _show(differing: Sequence[Difference]) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
@@ -19,6 +20,7 @@ from services.booking.app import MIGRATIONS
 from tests.databases import NewDatabase
 from tests.messaging.toy_process import given
 from tests.ops.answerer import Answerer, open_answerer
+from tests.ops.cases import Things
 from tests.ops.desk import Desk
 from tests.ops.typed import Run
 
@@ -131,3 +133,11 @@ async def desk(
     await topics.apply(broker.address, replication=1)
     yield Desk(broker, given(await new_database(MIGRATIONS)), home)
     await broker.stop()
+
+
+@pytest.fixture
+def things(run: Run, platform: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Things:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", platform.bootstrap_servers)
+    for service in GROUPS:
+        monkeypatch.setenv(f"{service.upper()}_DATABASE_URL", platform.database_url(service))
+    return Things(run, platform, tmp_path)

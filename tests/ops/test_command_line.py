@@ -1,6 +1,7 @@
 """`coaching`, as a person or a script uses it: what it prints, where, and its exit code."""
 
 import json
+import re
 import shlex
 from typing import Any
 from uuid import uuid4
@@ -12,6 +13,7 @@ from devstack.parts import free_port, until
 from ops.client import Client
 from ops.errors import BrokerAway
 from tests.ops.answerer import Answerer, Say
+from tests.ops.parser import COMMANDS, example_of, options_of
 from tests.ops.said import (
     canceled,
     charge_declined,
@@ -29,54 +31,8 @@ from tests.ops.typed import Run
 SESSION = "5f2c0d9e-8c1f-4c0e-9d3a-1f2e3d4c5b6a"
 ACCOUNT = "4b0e7c52-6f0d-4b52-9d5e-0a7f6f3f2c11"
 LETTER = "dlq.booking.booking.commands:3:17"
-COMMANDS = [
-    "",
-    "topics",
-    "topics plan",
-    "topics apply",
-    "send",
-    "send schedule",
-    "send reschedule",
-    "send cancel",
-    "send refund",
-    "send grant",
-    "session",
-    "account",
-    "audit",
-    "lag",
-    "dead-letters",
-    "dead-letters list",
-    "dead-letters show",
-    "dead-letters replay",
-    "dead-letters skip",
-    "emails",
-    "emails preview",
-    "emails resend",
-    "contracts",
-    "contracts check",
-    "contracts write",
-    "contracts release",
-]
 SCHEDULE = ["send", "schedule", "--account", ACCOUNT, "--client", "Ana", "--coach", "Ben", "--credits", "3"]
 CANCEL = ["send", "cancel", SESSION, "--by", "client:Ana"]
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-async def test_every_help_has_an_example_and_is_plain_where_nobody_looks(run: Run, command: str) -> None:
-    exit_code, out, err = await run(*command.split(), "--help")
-    assert (exit_code, err) == (0, "")
-    assert any(line.startswith("Example: coaching ") for line in out.splitlines())
-    assert not set("│╭─╮\x1b") & set(out)
-
-
-async def test_every_example_is_one_that_works(run: Run) -> None:
-    for command in COMMANDS:
-        _, out, _ = await run(*command.split(), "--help")
-        (example,) = (
-            line.removeprefix("Example: coaching ") for line in out.splitlines() if line.startswith("Example")
-        )
-        if example.startswith("send"):
-            assert (await run(*shlex.split(example), "--dry-run"))[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -148,28 +104,37 @@ async def test_what_cannot_be_asked_so_is_told_in_one_sentence(run: Run, argumen
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        CANCEL,
-        ["topics", "plan"],
-        ["topics", "apply"],
-        ["session", SESSION],
-        ["lag"],
-        ["dead-letters", "list"],
-        ["dead-letters", "show", LETTER],
-        ["dead-letters", "replay", LETTER, "--yes"],
-        ["dead-letters", "skip", "booking.commands", "3", "0", "--yes"],
-    ],
-)
-async def test_a_broker_that_is_away_is_exit_code_3(run: Run, arguments: list[str]) -> None:
+@pytest.mark.parametrize("command", COMMANDS)
+async def test_an_option_that_there_is_not_is_exit_code_2(run: Run, command: str) -> None:
+    exit_code, out, err = await run(*await example_of(run, command), "--frob")
+    assert (exit_code, out) == (2, "")
+    assert re.fullmatch(rf"Unknown option: --frob( \(did you mean --\S+\?\))?; see: coaching {command} --help\n", err)
+
+
+@pytest.mark.parametrize("command", [one for one in COMMANDS if "--bootstrap-servers" in options_of(one)])
+async def test_a_broker_that_is_away_is_exit_code_3(run: Run, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     address = f"127.0.0.1:{free_port()}"
-    exit_code, out, err = await run(*arguments, "--bootstrap-servers", address, "--timeout", "0.3")
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", address)
+    example = [word for word in await example_of(run, command) if word not in ("--bootstrap-servers", "127.0.0.1:9092")]
+    exit_code, out, err = await run(*example, "--timeout", "0.3")
     assert (exit_code, out) == (3, "")
     assert err == (
         f"Kafka at {address} is not ready after 0.3 s (nobody answers there); "
         "see that it runs and that the address is right, or give it longer with --timeout\n"
     )
+
+
+@pytest.mark.parametrize(("command", "service"), [("account", "credits"), ("emails resend", "notifier")])
+async def test_a_database_that_is_away_is_exit_code_3(
+    run: Run, command: str, service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = free_port()
+    monkeypatch.setenv(f"{service.upper()}_DATABASE_URL", f"postgresql://{service}:secret@127.0.0.1:{port}/{service}")
+    exit_code, out, err = await run(*await example_of(run, command), "--timeout", "1")
+    assert (exit_code, out) == (3, "")
+    assert err.startswith(f"the database {service} at 127.0.0.1:{port} does not answer (")
+    assert err.endswith("); see that it runs, then try again\n")
+    assert "secret" not in err
 
 
 async def test_the_address_may_come_from_the_environment(run: Run, bus: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,7 +74,7 @@ async def test_a_break_is_told_by_message_and_field_and_ends_with_no(
     told, concluded = (json.loads(line) for line in out.splitlines())
     assert exit_code == 1
     assert (told["break"]["message"], told["break"]["field"], told["break"]["promise"]) == (message, field, promise)
-    assert concluded["checked"]["breaks"] == 1
+    assert (concluded["concluded"]["outcome"], concluded["concluded"]["breaks"]) == ("broken", 1)
 
 
 async def test_what_was_released_and_what_is_now_are_told_in_words(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

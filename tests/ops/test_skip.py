@@ -18,6 +18,7 @@ from ops import groups, skipping
 from ops.cluster import Cluster
 from tests.messaging.unparsable import SHOWN, Content, send, unparsable
 from tests.ops.desk import Asked, Desk, Worker, headers, new_command, told
+from tests.ops.json_lines import kept
 from tests.ops.typed import Run
 
 COMMANDS = "booking.commands"
@@ -121,6 +122,8 @@ async def test_a_partition_that_stands_at_a_record_goes_on_behind_it_and_the_rec
     assert (exit_code, err) == (0, "")
     assert f"then     booking goes on at {base + 2}\nThis was a dry run. Do it with --yes, and start the" in out
     assert await goes_on_at(desk, partition) == place.offset
+    skipped, concluded = kept("dead-letters skip", (await skip(run, *place[1:], "--json"))[1])
+    assert (skipped["skip"]["goes_on_at"], concluded["concluded"]["outcome"]) == (base + 2, "dry_run")
     exit_code, out, err = await skip(run, *place[1:], "--yes")
     assert (exit_code, err) == (0, "")
     assert await goes_on_at(desk, partition) == base + 2
