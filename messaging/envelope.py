@@ -102,7 +102,6 @@ def _needed_headers(headers: Headers) -> dict[str, str]:
 
 def _open_structured(event: Mapping[str, Any]) -> tuple[Envelope, Mapping[str, Any]]:
     attributes = {f"ce_{name}": value for name, value in event.items() if isinstance(value, str) and name != "data"}
-    attributes["traceparent"] = attributes.get("ce_traceparent", "")
     data = event.get("data")
     if not isinstance(data, dict):
         raise UnreadableEnvelope("the structured event carries no JSON object as its data")
@@ -123,7 +122,8 @@ def _envelope(found: Mapping[str, str]) -> Envelope:
         type=found["ce_type"],
         correlation_id=_text(found, "ce_correlationid") or message_id,
         causation_id=_text(found, "ce_causationid"),
-        traceparent=_text(found, "traceparent"),
+        # CloudEvents' own name for it comes second: whoever passes an event on may have set W3C's alone.
+        traceparent=_text(found, "traceparent") or _text(found, "ce_traceparent"),
     )
 
 

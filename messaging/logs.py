@@ -8,9 +8,18 @@ import structlog
 
 LogFormat = Literal["text", "json"]
 LEVELS = ("debug", "info", "warning", "error", "critical")
-# What these say at their own levels is about connections that come and go, once a second while a broker is away. At
-# debug they would write down every request whole, and records are about people: nobody gets that.
-_CHATTY = ("aiokafka", "faststream", "asyncio", "kafka", "alembic")
+# What these say at their own levels is about connections that come and go, once a second while a broker is away, and
+# about a collector that is. At debug they would write down every request whole, and records are about people: nobody
+# gets that.
+_CHATTY = (
+    "aiokafka",
+    "faststream",
+    "asyncio",
+    "kafka",
+    "alembic",
+    "opentelemetry.exporter.otlp.proto.http.trace_exporter",
+    "opentelemetry.sdk._shared_internal",
+)
 
 
 def configure(log_format: LogFormat | None, level: str) -> None:

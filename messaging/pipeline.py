@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -13,6 +13,9 @@ from messaging.codec import Codec, Received
 from messaging.records import Record
 from messaging.retry import TRIES_OF_UNKNOWN, Failure, TransactionTooLong, classify, waits_seconds
 from messaging.telemetry import BATCH_MESSAGES, BATCH_RETRIES, BATCH_SECONDS
+
+if TYPE_CHECKING:
+    from messaging.tracing import Tracer
 
 M = TypeVar("M")
 _GOODBYE_SECONDS = 1.0
@@ -32,6 +35,7 @@ class Pipeline(Generic[M]):
         *,
         contended: frozenset[str],
         monotonic: Callable[[], float] = time.monotonic,
+        tracer: "Tracer | None" = None,
     ) -> None:
         self._group = group
         self._codec = codec
@@ -39,6 +43,7 @@ class Pipeline(Generic[M]):
         self._engine = engine
         self._contended = contended
         self._monotonic = monotonic
+        self._tracer = tracer
         self._failing_since: float | None = None
 
     def failing_seconds(self) -> float:
@@ -48,7 +53,12 @@ class Pipeline(Generic[M]):
     async def process(self, records: Sequence[Record]) -> None:
         """Raises TooManyDeadLetters, or the error itself when it was unknown three times: the process must then end."""
         started = self._monotonic()
-        await self._finish([self._codec.read(record) for record in records])
+        readings = [self._codec.read(record) for record in records]
+        if self._tracer is None:
+            await self._finish(readings)
+        else:
+            with self._tracer.handling(readings) as traced:
+                await self._finish(traced)
         BATCH_MESSAGES.labels(self._group).observe(len(records))
         BATCH_SECONDS.labels(self._group).observe(self._monotonic() - started)
 

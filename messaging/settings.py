@@ -25,16 +25,26 @@ def _servers(value: str) -> str:
     return value.replace(" ", "")
 
 
+def _collector(value: str) -> str:
+    if not value.startswith(("http://", "https://")):
+        raise ValueError("must be http://host:port or https://host:port; OTLP over HTTP listens on 4318")
+    return value
+
+
 def _lower(value: object) -> object:
     return value.strip().lower() if isinstance(value, str) else value
 
 
 Servers = Annotated[str, AfterValidator(_servers)]
+Collector = Annotated[str, AfterValidator(_collector)]
 LogLevel = Annotated[Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_lower)]
 
 
-class ServiceSettings(BaseSettings):
-    """What every service needs. Each field is the environment variable of the same name in capitals."""
+class TracingSettings(BaseSettings):
+    """Whether there are traces, in OpenTelemetry's own names. Each field is the variable of the same name in capitals.
+
+    Its other variables (with which headers, how much, how soon) are read by OpenTelemetry itself.
+    """
 
     model_config = SettingsConfigDict(
         env_ignore_empty=True,
@@ -45,6 +55,20 @@ class ServiceSettings(BaseSettings):
         arbitrary_types_allowed=True,
         hide_input_in_errors=True,
     )
+
+    otel_exporter_otlp_endpoint: Collector | None = None
+    otel_exporter_otlp_traces_endpoint: Collector | None = None
+    otel_exporter_otlp_protocol: Literal["http/protobuf"] = "http/protobuf"
+    otel_sdk_disabled: Annotated[bool, BeforeValidator(_lower)] = False
+
+    @property
+    def is_traced(self) -> bool:
+        endpoint = self.otel_exporter_otlp_traces_endpoint or self.otel_exporter_otlp_endpoint
+        return endpoint is not None and not self.otel_sdk_disabled
+
+
+class ServiceSettings(TracingSettings):
+    """What every service needs."""
 
     kafka_bootstrap_servers: Servers
     database_url: Annotated[URL, NoDecode, BeforeValidator(parse_database_url)]
@@ -67,10 +91,11 @@ class ServiceSettings(BaseSettings):
             health_port=self.health_port,
             fault=self.fault,
             dead_letter_limit=self.dead_letter_limit == "on",
+            is_traced=self.is_traced,
         )
 
 
-T = TypeVar("T", bound=ServiceSettings)
+T = TypeVar("T", bound=TracingSettings)
 
 
 def read_settings(kind: type[T]) -> T:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 import structlog
 from sqlalchemy import text
@@ -16,7 +16,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from messaging.batches import Batch, Handler
+from messaging.batches import Batch, Handler, Publish
 from messaging.codec import Codec, Input
 from messaging.database import create_engine, is_migrated
 from messaging.dead_letters import TooManyDeadLetters, dead_letter_topic
@@ -33,6 +33,9 @@ from messaging.retry import BrokerAway
 from messaging.telemetry import LAG, OLDEST_RECORD_AGE_SECONDS, PART_FAILING, READY, UNPARSED
 from messaging.upkeep import Step, Upkeep
 from messaging.watchdog import Diagnosis, Standstill, watch
+
+if TYPE_CHECKING:
+    from messaging.tracing import Tracer
 
 M = TypeVar("M")
 
@@ -62,6 +65,7 @@ class WorkerSettings:
     fault: Fault | None
     dead_letter_limit: bool = True
     max_records: int = 1000
+    is_traced: bool = False
     failing_is_not_ready_seconds: float = 60.0
     upkeep_every_seconds: float = 60.0
 
@@ -85,7 +89,7 @@ class Worker(Generic[M]):
         inputs: Sequence[Input[M]],
         outputs: Sequence[str],
         make_handler: Callable[[], Handler[M, Any, Any]],
-        make_companion: Callable[[AsyncEngine, Publisher], Companion] | None = None,
+        make_companion: "Callable[[AsyncEngine, Publish, Tracer | None], Companion] | None" = None,
         upkeep: Sequence[Step] = (),
     ) -> None:
         self._settings = settings
@@ -97,7 +101,9 @@ class Worker(Generic[M]):
         self._publisher = Publisher(
             settings.bootstrap_servers, f"coaching-{settings.group}", check_standstill=self._standstill.check
         )
-        self._companion = make_companion(self._engine, self._publisher) if make_companion else None
+        self._tracer = _started_tracer(settings.group) if settings.is_traced else None
+        self._publish = self._tracer.publishing(self._publisher.publish) if self._tracer else self._publisher.publish
+        self._companion = make_companion(self._engine, self._publish, self._tracer) if make_companion else None
         self._pipeline = self._make_pipeline(make_handler())
         self._upkeep = Upkeep(settings.group, self._engine, budget_seconds=BATCH_BUDGET_SECONDS, steps=upkeep)
         self._consumer: Consumer | None = None
@@ -128,7 +134,7 @@ class Worker(Generic[M]):
             self._settings.group,
             handler,
             self._engine,
-            self._publisher.publish,
+            self._publish,
             commands=[input_.name for input_ in self._inputs if input_.commands],
             budget_seconds=BATCH_BUDGET_SECONDS,
             fault=self._settings.fault,
@@ -136,7 +142,12 @@ class Worker(Generic[M]):
         )
         contended = handler.contended | {"journal_pkey"}
         return Pipeline(
-            self._settings.group, Codec(self._inputs, self._replay_topic), batch, self._engine, contended=contended
+            self._settings.group,
+            Codec(self._inputs, self._replay_topic),
+            batch,
+            self._engine,
+            contended=contended,
+            tracer=self._tracer,
         )
 
     def _open_health(self) -> HealthServer:
@@ -212,6 +223,8 @@ class Worker(Generic[M]):
             await self._consumer.stop()
         await self._publisher.stop()
         await self._engine.dispose()
+        if self._tracer is not None:
+            await self._tracer.stop()
 
     def _stop_asked(self) -> None:
         if self._stopping.is_set():
@@ -342,6 +355,20 @@ class Worker(Generic[M]):
     def _started_consumer(self) -> Consumer:
         assert self._consumer is not None, "the worker works between start and stop"
         return self._consumer
+
+
+def _started_tracer(service: str) -> "Tracer":
+    # Not above: where tracing is off, nothing of OpenTelemetry is loaded.
+    from messaging.tracing import start_tracer
+
+    return start_tracer(service, _tell_exported)
+
+
+def _tell_exported(works: bool) -> None:
+    if works:
+        log.info("spans.exported", message="The collector takes spans again.")
+    else:
+        log.warning("spans.lost", message="The collector takes no spans: traces have gaps until it does.")
 
 
 async def _broker_problem(attempt: Awaitable[None]) -> str | None:

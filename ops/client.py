@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 from uuid import uuid4
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
@@ -37,6 +37,9 @@ from ops.cluster import Cluster
 from ops.commands import command_record
 from ops.conversation import Conversation, Heard, Standing
 from ops.errors import BrokerAway, ClusterRefused
+
+if TYPE_CHECKING:
+    from messaging.tracing import Tracer
 
 TIMEOUT_SECONDS: Final = 30.0
 # What was answered before is answered again at once; what followed from the answer is not said again.
@@ -94,9 +97,11 @@ class Reply:
 class Client:
     """Open it with `async with`. Whatever needs the broker raises BrokerAway when the broker does not answer."""
 
-    def __init__(self, bootstrap_servers: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
-        """`timeout_seconds` is how long a broker that is not there yet is waited for."""
-        self._bootstrap_servers, self._timeout_seconds = bootstrap_servers, timeout_seconds
+    def __init__(
+        self, bootstrap_servers: str, *, timeout_seconds: float = TIMEOUT_SECONDS, tracer: "Tracer | None" = None
+    ) -> None:
+        """`timeout_seconds` is how long a broker that is not there yet is waited for. `tracer`: commands are traced."""
+        self._bootstrap_servers, self._timeout_seconds, self._tracer = bootstrap_servers, timeout_seconds, tracer
         self._one_at_a_time = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
@@ -175,10 +180,16 @@ class Client:
         async with self._one_at_a_time:
             await self._go_to_the_ends()
             began = time.monotonic()
-            published = await self.publish(record)
+            published = await self._publish_command(record)
             await self._follow(conversation, published, began, timeout_seconds, on_heard)
         repeated = conversation.repeats(published.appended_at)
         return Reply(envelope.id, published, tuple(conversation.heard), conversation.standing, repeated)
+
+    async def _publish_command(self, record: Outgoing) -> Published:
+        if self._tracer is None:
+            return await self.publish(record)
+        with self._tracer.sending([record], begins=True) as (carrying,):
+            return await self.publish(carrying)
 
     async def _follow(
         self,

@@ -106,6 +106,12 @@ def content_of(record: Record) -> int:
     return hash((record.key, record.value, tuple(record.headers)))
 
 
+def _said_of(record: Record) -> int:
+    """The same of a message, without the trace: publishing it again may be part of another one, or another part."""
+    headers = tuple(header for header in record.headers if header[0] != "traceparent")
+    return hash((record.key, record.value, headers))
+
+
 def _asked(record: Record, codec: Codec[Message], topics: Mapping[str, Topic]) -> Asked | Unread | None:
     match codec.read(record):
         case Unreadable(place=place, problem=problem):
@@ -143,7 +149,7 @@ def _said(record: Record, topic: Topic) -> Said | Unread:
         envelope.causation_id,
         _EPOCH + timedelta(milliseconds=record.timestamp_ms),
         _time(record.headers),
-        content_of(record),
+        _said_of(record),
         message,
     )
 

@@ -17,6 +17,7 @@ from ops.commands import command_record
 from ops.conversation import Heard
 from ops.errors import BadUsage, BrokerAway, Exit
 from ops.lines import Line, Transcript
+from ops.tracing import tracing
 
 _NOTHING: Final[Mapping[str, str]] = {}
 _OUTCOMES: Final = {Exit.DONE: "done", Exit.NO: "refused", Exit.NO_ANSWER: "unanswered"}
@@ -53,7 +54,10 @@ async def send(
     address = servers(sending.bootstrap_servers)
     voice = _ForPrograms() if sending.json else _ForPeople(command, detail, fixed, sending.timeout)
     with nullcontext() if sending.json else waiting("the answer"):
-        async with Client(address, timeout_seconds=sending.timeout) as client:
+        async with (
+            tracing(complain) as tracer,
+            Client(address, timeout_seconds=sending.timeout, tracer=tracer) as client,
+        ):
             voice.asked(record)
             try:
                 reply = await client.converse(record, timeout_seconds=sending.timeout, on_heard=voice.heard)

@@ -3,14 +3,14 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.fields import Message
 from contracts.topics import NOTIFIER_EVENTS, read_by
+from messaging.batches import Publish
 from messaging.entry import Service
-from messaging.kafka.publisher import Publisher
 from messaging.worker import Worker
 from services.notifier.announcing import Announcer
 from services.notifier.attempts import Schedule
@@ -22,6 +22,9 @@ from services.notifier.preview import preview
 from services.notifier.rendering import Renderer
 from services.notifier.sending import Connections
 from services.notifier.settings import Settings
+
+if TYPE_CHECKING:
+    from messaging.tracing import Tracer
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 CONNECTIONS: Final = 4
@@ -35,11 +38,13 @@ def make_worker(settings: Settings) -> Worker[Message]:
         inputs=read_by("notifier"),
         outputs=[NOTIFIER_EVENTS.name],
         make_handler=lambda: NotifierHandler(timedelta(days=settings.mail_max_age_days), news),
-        make_companion=lambda engine, publisher: make_deliverer(settings, engine, publisher, news),
+        make_companion=lambda engine, publish, tracer: make_deliverer(settings, engine, publish, tracer, news),
     )
 
 
-def make_deliverer(settings: Settings, engine: AsyncEngine, publisher: Publisher, news: asyncio.Event) -> Deliverer:
+def make_deliverer(
+    settings: Settings, engine: AsyncEngine, publish: Publish, tracer: "Tracer | None", news: asyncio.Event
+) -> Deliverer:
     send_limit_seconds = min(_LONGEST_SEND_SECONDS, settings.smtp_lease_seconds / 3)
     mailers = [
         Mailer(settings.smtp_url, hello_name=settings.mail_from.domain, limit_seconds=send_limit_seconds)
@@ -52,8 +57,9 @@ def make_deliverer(settings: Settings, engine: AsyncEngine, publisher: Publisher
             make_composer(settings),
             Schedule(settings.smtp_retry_seconds, settings.smtp_unknown_retry_seconds),
             fault=settings.fault,
+            tracer=tracer,
         ),
-        Announcer(engine, publisher.publish, fault=settings.fault),
+        Announcer(engine, publish, fault=settings.fault),
         Pace(
             lease_seconds=settings.smtp_lease_seconds,
             send_limit_seconds=send_limit_seconds,

@@ -3,9 +3,9 @@
 import asyncio
 import random
 import time
-from collections.abc import Sequence
-from contextlib import suppress
-from typing import Final
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -18,6 +18,9 @@ from services.notifier.mailbox import UnsendableAddressError
 from services.notifier.mailer import Accepted, Mailer, Outcome, Postponed, Refused, SenderRefused, Unknown
 from services.notifier.plain_text import one_line
 from services.notifier.store import Claimed, Result
+
+if TYPE_CHECKING:
+    from messaging.tracing import Tracer
 
 REST_SECONDS: Final = 5.0
 _LEAVE_SECONDS = 1.0
@@ -37,13 +40,20 @@ class Connections:
     """`server` is what their attempts say of the mail server."""
 
     def __init__(
-        self, mailers: Sequence[Mailer], composer: Composer, schedule: Schedule, *, fault: Fault | None = None
+        self,
+        mailers: Sequence[Mailer],
+        composer: Composer,
+        schedule: Schedule,
+        *,
+        fault: Fault | None = None,
+        tracer: "Tracer | None" = None,
     ) -> None:
         self.server = MailServer()
         self._mailers = tuple(mailers)
         self._composer = composer
         self._schedule = schedule
         self._fault = fault
+        self._tracer = tracer
         # The last one used goes first: its connection is the least likely to have been closed for being idle.
         self._free: asyncio.LifoQueue[Mailer] = asyncio.LifoQueue()
         for mailer in mailers:
@@ -110,12 +120,25 @@ class Connections:
             composed = self._composer.compose(claimed.email_id, claimed.content, times_resent=claimed.times_resent)
         except Exception as error:  # noqa: BLE001 - one email's own failure: it alone fails, and says so (R35)
             return _cannot_be_written(claimed, error)
-        outcome = await mailer.send(sender=composed.sender, recipient=composed.recipient, message=composed.content)
+        with self._traced(claimed) as failed:
+            outcome = await mailer.send(sender=composed.sender, recipient=composed.recipient, message=composed.content)
+            if not isinstance(outcome, Accepted):
+                failed(_LABELS[type(outcome)])
         if self._fault is not None:
             self._fault.reach("before-record", ())
         EMAILS.labels(_LABELS[type(outcome)]).inc()
         self.server.answered(outcome)
         return result_of(claimed, outcome, self._schedule, luck=random.random(), message_id=composed.message_id)
+
+    def _traced(self, claimed: Claimed) -> AbstractContextManager[Callable[[str], None]]:
+        """What the server answers may name a reader, and stays out of the trace."""
+        if self._tracer is None:
+            return nullcontext(lambda _why: None)
+        return self._tracer.calling(
+            "send email",
+            claimed.traceparent,
+            {"coaching.email.id": claimed.email_id, "coaching.email.attempt": claimed.attempts},
+        )
 
 
 def _cannot_be_written(claimed: Claimed, error: Exception) -> Result:

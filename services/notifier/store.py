@@ -47,6 +47,7 @@ class Claimed:
     content: str
     times_resent: int = 0
     is_begun: bool = False
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +182,8 @@ _CLAIM = text(f"""
             status = 'sending', claim = CAST(:claim AS uuid), claimed_at = now(),
             lease_until = now() + CAST(:lease AS interval), attempts = attempts + 1, begun = turn <= :begin_at_most
         FROM turns WHERE emails.email_id = turns.email_id
-        RETURNING turn, emails.email_id::text, attempts, times_unknown, content::text, times_resent, begun
+        RETURNING
+            turn, emails.email_id::text, attempts, times_unknown, content::text, times_resent, begun, traceparent
     )
     SELECT counted.put_off, claimed.*
     FROM (SELECT count(*) AS put_off FROM put_off) AS counted LEFT JOIN claimed ON true

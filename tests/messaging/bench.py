@@ -17,6 +17,7 @@ from messaging.dead_letters import PREFIX
 from messaging.pipeline import Pipeline
 from messaging.records import Headers, Outgoing, Place, Record
 from messaging.retry import BrokerAway
+from messaging.tracing import Tracer
 from tests.messaging.toy import COMMANDS, EVENTS, GROUP, INPUTS, REPLAY_TOPIC, Message, ToyHandler, make_codec
 
 # 2026-11-23T10:00:00.123Z
@@ -144,16 +145,18 @@ class Bench:
         log: Log | None = None,
         *,
         monotonic: Callable[[], float] = time.monotonic,
+        tracer: Tracer | None = None,
         **changes: Any,
     ) -> None:
         self.engine = engine
         self.log = log or Log()
+        publish = tracer.publishing(self.log.publish) if tracer else self.log.publish
         handler: ToyHandler = changes.pop("handler", None) or ToyHandler()
         options = {"commands": [topic.name for topic in INPUTS if topic.commands], "budget_seconds": 5.0, **changes}
-        self.batch: Batch[Message, Any, Any] = Batch(GROUP, handler, engine, self.log.publish, **options)
+        self.batch: Batch[Message, Any, Any] = Batch(GROUP, handler, engine, publish, **options)
         contended = handler.contended | {"journal_pkey"}
         self.pipeline: Pipeline[Message] = Pipeline(
-            GROUP, make_codec(), self.batch, engine, contended=contended, monotonic=monotonic
+            GROUP, make_codec(), self.batch, engine, contended=contended, monotonic=monotonic, tracer=tracer
         )
 
     async def process(self, *records: Record) -> list[Outgoing]:

@@ -163,11 +163,16 @@ def test_what_the_cloudevents_package_writes_reads_the_same_in_binary_and_in_str
     assert set(structured.headers) == {"content-type"}
     assert "ce_id" in binary.headers
 
-    # The binding maps `traceparent` to ce_traceparent; W3C's own name for the header is the one we know in binary mode.
-    binary_headers = [*binary.headers.items(), ("traceparent", TRACE.encode())]
     expected = (Envelope(ID, "toy.Add.v1", "order 17", CAUSE, TRACE), {"counter_id": "k", "amount": 3})
     assert open_envelope(list(structured.headers.items()), structured.value) == expected
-    assert open_envelope(binary_headers, binary.value) == expected
+    assert open_envelope(list(binary.headers.items()), binary.value) == expected
+
+
+def test_of_two_trace_contexts_the_one_of_the_way_counts_and_not_that_of_the_event() -> None:
+    """The binding maps `traceparent` to ce_traceparent, which whoever passes the event on leaves as it is."""
+    told = headers("toy.Add.v1", ID, ce_traceparent=TRACE.replace("0af7", "1bf8"), traceparent=TRACE)
+    assert open_envelope(told, b'{"a": 1}')[0].traceparent == TRACE
+    assert open_envelope(list(reversed(told)), b'{"a": 1}')[0].traceparent == TRACE
 
 
 EVENT = {"specversion": "1.0", "id": ID, "type": "toy.Add.v1", "source": "/portal", "data": {"a": 1}}

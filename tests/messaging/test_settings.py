@@ -20,7 +20,7 @@ SERVERS_SENTENCE = "KAFKA_BOOTSTRAP_SERVERS: must be host:port[,host:port]"
 @pytest.fixture(autouse=True)
 def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
-        if name in GOOD or name.startswith(("HEALTH_", "LOG_", "FAULT", "DEAD_LETTER_", "TOY_")):
+        if name in GOOD or name.startswith(("HEALTH_", "LOG_", "FAULT", "DEAD_LETTER_", "TOY_", "OTEL_")):
             monkeypatch.delenv(name)
 
 
@@ -37,6 +37,7 @@ def test_two_settings_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (settings.health_host, settings.health_port) == ("127.0.0.1", 0)
     assert settings.fault is None
     assert settings.dead_letter_limit
+    assert not settings.is_traced
 
 
 @pytest.mark.parametrize(
@@ -96,6 +97,9 @@ def test_a_setting_is_read_as_people_write_it(
         ("LOG_LEVEL", "loud", "LOG_LEVEL: input should be 'debug', 'info'"),
         ("DEAD_LETTER_LIMIT", "maybe", "DEAD_LETTER_LIMIT: input should be 'on' or 'off'"),
         ("FAULT", "now", "FAULT: must be point:action"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317", "OTEL_EXPORTER_OTLP_ENDPOINT: must be http://host:port or"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "OTEL_EXPORTER_OTLP_PROTOCOL: input should be 'http/protobuf'"),
+        ("OTEL_SDK_DISABLED", "maybe", "OTEL_SDK_DISABLED: input should be a valid boolean"),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_told_in_one_sentence(
@@ -115,6 +119,22 @@ def test_all_that_is_missing_is_told_at_once() -> None:
         "KAFKA_BOOTSTRAP_SERVERS is not set; it is required",
         "DATABASE_URL is not set; it is required",
     ]
+
+
+@pytest.mark.parametrize(
+    ("told", "is_traced"),
+    [
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}, True),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "https://collector/v1/traces"}, True),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": ""}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_SDK_DISABLED": "True"}, False),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}, False),
+    ],
+)
+def test_there_are_traces_where_there_is_somebody_to_take_them(
+    monkeypatch: pytest.MonkeyPatch, told: dict[str, str], is_traced: bool
+) -> None:
+    assert read(monkeypatch, **told).for_worker("toy", MIGRATIONS).is_traced is is_traced
 
 
 def test_settings_are_frozen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -196,14 +196,16 @@ def _cause_of(received: Received[Message]) -> Cause:
 
 
 def _waiting_text(cause: Cause | None) -> str | None:
-    return None if cause is None else json.dumps([cause.topic, cause.message_id, cause.correlation_id, str(cause.at)])
+    if cause is None:
+        return None
+    return json.dumps([cause.topic, cause.message_id, cause.correlation_id, cause.traceparent, str(cause.at)])
 
 
 def _cause(waiting: str | None) -> Cause | None:
     if waiting is None:
         return None
-    topic, message_id, correlation_id, at = json.loads(waiting)
-    return Cause(topic, message_id, correlation_id, None, datetime.fromisoformat(at))
+    topic, message_id, correlation_id, traceparent, at = json.loads(waiting)
+    return Cause(topic, message_id, correlation_id, traceparent, datetime.fromisoformat(at))
 
 
 _ADD_COUNTERS = text("""

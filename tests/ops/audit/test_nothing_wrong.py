@@ -32,6 +32,14 @@ def repeated(platform: Platform) -> None:
         platform.log.again(word, called=f"{word} again")
 
 
+def repeated_in_another_trace(platform: Platform) -> None:
+    for word in list(platform.log.records):
+        platform.log.again(word, called=(again := f"{word} again"))
+        record = platform.log.records[again]
+        trace = ("traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+        platform.log.records[again] = replace(record, headers=(*record.headers, trace))
+
+
 def refused(platform: Platform) -> None:
     """The same id with other content, and a third one."""
     for n in ("B", "C"):
@@ -104,6 +112,7 @@ def confirmation_given_up(platform: Platform) -> None:
 
 NOTHING_WRONG: Final[dict[str, Callable[[Platform], Any]]] = {
     "everything comes again": repeated,
+    "everything comes again, traced": repeated_in_another_trace,
     "an id is refused for other content": refused,
     "a refusal that was too large is a dead letter": refused_as_letter,
     "what cannot be read is put aside": garbage_put_aside,
