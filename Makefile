@@ -1,17 +1,18 @@
 .DEFAULT_GOAL := help
 .PHONY: help install demo up test test-long bench bench-quick simulate-scale mutants chaos chaos-controls emails \
-	asyncapi-parser lint pins
+	asyncapi-parser kubernetes-schemas lint pins
 
 PYTHONS = python3.13 python3.12 python3.11 python3
 usable = import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 stamp = .venv/.installed
 parser = build/asyncapi-parser
+schemas = build/kubernetes-schemas
 # Compiled at once, since the environment may forbid Python to do so later; but for what no service needs.
 unhurried = /(mypy|mypyc|hypothesis|pip|setuptools|pkg_resources|grimp|importlinter|docker|testcontainers|playwright|pygments)/
 images = booking credits notifier ops
 long_chaos = --commands=90000 --faults=1000 --seconds=2200
 pip = .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile
-compile = build/pins/bin/uv pip compile pyproject.toml --quiet --no-config --universal --python-version 3.11 \
+compile = build/pins/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 \
 	--generate-hashes --annotation-style line --custom-compile-command "make pins"
 
 help:  ## What can be made here
@@ -51,6 +52,9 @@ emails: $(stamp)  ## Every email in one page: kinds, readers, languages, light, 
 asyncapi-parser: $(parser)/.installed  ## AsyncAPI's own parser, for the test that holds our document against it (npm; 54 MB)
 	@:
 
+kubernetes-schemas: $(schemas)/.installed  ## Schemas of Kubernetes and KEDA, for the test of ops/kubernetes (160 MB)
+	@:
+
 chaos: $(stamp)  ## All of it under load while everything beneath it fails (10 minutes; LONG=1: 40; SEED=7; CONTROL=journal)
 	@.venv/bin/python -m tests.chaos $(if $(CONTROL),--control=$(CONTROL),--seed=$(or $(SEED),1) $(if $(LONG),$(long_chaos)))
 
@@ -67,10 +71,11 @@ lint: $(stamp)  ## Style, types, and who may import whom
 pins: .venv/bin/python  ## requirements/*.txt from pyproject.toml
 	@.venv/bin/python -m venv build/pins
 	@build/pins/bin/pip install --quiet --disable-pip-version-check uv==0.13.9
-	@$(compile) --all-extras --output-file requirements/dev.txt
+	@$(compile) pyproject.toml --all-extras --output-file requirements/dev.txt
 	@for image in $(images); do \
-		$(compile) --extra $$image --constraint requirements/dev.txt --output-file requirements/$$image.txt || exit 1; \
+		$(compile) pyproject.toml --extra $$image --constraint requirements/dev.txt --output-file requirements/$$image.txt || exit 1; \
 	done
+	@$(compile) tests/kubernetes/schemas/requirements.in --output-file tests/kubernetes/schemas/requirements.txt
 
 $(stamp): .venv/bin/python requirements/dev.txt pyproject.toml
 	@echo "installing what requirements/dev.txt pins into .venv (about 30 s, longer where packages must be downloaded first)"
@@ -84,6 +89,13 @@ $(parser)/.installed: tests/contracts/asyncapi_parser/package-lock.json
 	@mkdir -p $(parser)
 	@cp tests/contracts/asyncapi_parser/package.json tests/contracts/asyncapi_parser/package-lock.json $(parser)
 	@npm --prefix $(parser) ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+# Apart from .venv: 17,000 files, of which one test reads a few.
+$(schemas)/.installed: .venv/bin/python tests/kubernetes/schemas/requirements.txt
+	@.venv/bin/python -m venv --clear $(schemas)
+	@$(schemas)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		-r tests/kubernetes/schemas/requirements.txt
 	@touch $@
 
 # A version manager's shim may stand on the PATH for a Python that is not there: only running it tells.
