@@ -67,7 +67,8 @@ def service_of(workload: Manifest) -> str:
 
 def environment_of(workload: Manifest, found: Sequence[Manifest]) -> dict[str, str | None]:
     """What its process is told; None is a secret's."""
-    container, told = container_of(workload), {}
+    container = container_of(workload)
+    told: dict[str, str | None] = {}
     for source in container.get("envFrom", ()):
         told |= named(found, "ConfigMap", source["configMapRef"]["name"])["data"]
     return told | {one["name"]: one.get("value") for one in container.get("env", ())}

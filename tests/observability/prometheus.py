@@ -52,7 +52,7 @@ class Prometheus:
 
     async def is_ready(self) -> bool:
         try:
-            return (await asyncio.to_thread(self._get, "/api/v1/rules"))["status"] == "success"
+            return bool((await asyncio.to_thread(self._get, "/api/v1/rules"))["status"] == "success")
         except (OSError, HTTPException, ValueError):
             return False
 
