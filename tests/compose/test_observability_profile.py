@@ -58,6 +58,14 @@ async def test_prometheus_finds_its_files_and_every_worker() -> None:
     assert "HEALTH_PORT=8080" in (FOLDER.parents[1] / "Dockerfile").read_text()
 
 
+async def test_everybody_traces_to_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    for endpoint in ("", "http://jaeger:4318"):
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+        found = await configuration("--profile", "observability", "--profile", "tools")
+        told = {found[name]["environment"]["OTEL_EXPORTER_OTLP_ENDPOINT"] for name in (*SERVICES, "coaching")}
+        assert told == {endpoint}
+
+
 async def test_grafana_finds_the_dashboard_and_where_its_figures_are() -> None:
     found = await configuration("--profile", "observability")
     home = found["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]

@@ -221,9 +221,8 @@ def violations(found: list[Manifest]) -> list[list[str]]:
 
 def planted() -> list[Manifest]:
     """A mistake of each kind: a field that there is not, one of another type, one that is missing."""
-    unknown, wrong, missing, scaled, mistyped = deepcopy(
-        [worker(OURS), worker(OURS), worker(OURS), *of_kind(OURS, "ScaledObject")[:2]]
-    )
+    unknown, wrong, missing = (deepcopy(worker(OURS)) for _ in range(3))
+    scaled, mistyped = deepcopy(of_kind(OURS, "ScaledObject")[:2])
     pod_of(unknown)["terminationGracePeriod"] = 30
     container_of(wrong)["env"][1]["value"] = 8080
     del missing["spec"]["selector"]
