@@ -173,6 +173,7 @@ def start_tracer(service: str, tell: Callable[[bool], None]) -> Tracer:
     """One that exports by OTLP over HTTP, to where the standard's own variables say (docs/settings.md).
 
     `tell` hears, in another thread, when the collector is found not to take spans (False), and to take them again.
+    Raises ValueError for settings that OpenTelemetry refuses; of others it complains, and takes its defaults.
     """
     return Tracer(service, _Exporter(OTLPSpanExporter(), tell))
 

@@ -361,7 +361,10 @@ def _started_tracer(service: str) -> "Tracer":
     # Not above: where tracing is off, nothing of OpenTelemetry is loaded.
     from messaging.tracing import start_tracer
 
-    return start_tracer(service, _tell_exported)
+    try:
+        return start_tracer(service, _tell_exported)
+    except ValueError as error:
+        leave(ExitCode.BAD_SETTINGS, f"OpenTelemetry cannot use its settings: {first_line(error)}")
 
 
 def _tell_exported(works: bool) -> None:

@@ -4,12 +4,14 @@ import logging
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ops.errors import BadUsage
 
 if TYPE_CHECKING:
     from messaging.tracing import Tracer
+
+_WAY_OUT: Final = "mend it, or unset it to do without a trace"
 
 
 @asynccontextmanager
@@ -26,7 +28,10 @@ async def tracing(complain: Callable[[str], None]) -> AsyncIterator["Tracer | No
     # Of its tries to export it would say a line each; how they ended is told once.
     logging.getLogger("opentelemetry").setLevel(logging.CRITICAL + 1)
     taken = [True]
-    tracer = start_tracer("coaching", taken.append)
+    try:
+        tracer = start_tracer("coaching", taken.append)
+    except ValueError as error:
+        raise BadUsage(f"OpenTelemetry cannot use its settings: {error}; {_WAY_OUT}") from None
     try:
         yield tracer
     finally:
@@ -35,7 +40,7 @@ async def tracing(complain: Callable[[str], None]) -> AsyncIterator["Tracer | No
 
 
 def _is_wanted() -> bool:
-    if not any(name.startswith("OTEL_EXPORTER_OTLP_") for name in os.environ):
+    if not any(value and name.startswith("OTEL_EXPORTER_OTLP_") for name, value in os.environ.items()):
         return False
     # Not above, because with it comes SQLAlchemy, for which nobody else has to wait.
     from messaging.settings import BadSettings, TracingSettings, read_settings
@@ -43,4 +48,4 @@ def _is_wanted() -> bool:
     try:
         return read_settings(TracingSettings).is_traced
     except BadSettings as error:
-        raise BadUsage(f"{error}; mend it, or unset it to do without a trace") from None
+        raise BadUsage(f"{error}; {_WAY_OUT}") from None

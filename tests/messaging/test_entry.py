@@ -18,6 +18,8 @@ from tests.messaging.proxy import wire
 from tests.messaging.toy_process import ended, get, given, run, said, start
 from tests.messaging.toy_service import MIGRATIONS, SERVICE
 
+NOWHERE = "postgresql://toy:secret@127.0.0.1:1/toy"
+
 
 @pytest.fixture
 def url(database: URL) -> str:
@@ -50,6 +52,20 @@ async def test_a_worker_that_cannot_start_ends_with_a_sentence_and_a_code_of_its
     )
     assert (code, out) == (ExitCode.UNKNOWN_FAILURE, "")
     assert "RuntimeError: aiokafka runs without its C extensions; install its wheel, not its source" in error
+    assert "Traceback" not in error
+
+
+async def test_a_setting_that_opentelemetry_refuses_ends_the_start_with_a_sentence() -> None:
+    code, out, error = await run(
+        "run",
+        KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:1",
+        DATABASE_URL=NOWHERE,
+        LOG_FORMAT="json",
+        OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1",
+        OTEL_BSP_MAX_QUEUE_SIZE="10",
+    )
+    assert (code, out) == (ExitCode.BAD_SETTINGS, "")
+    assert "OpenTelemetry cannot use its settings: max_export_batch_size must be less than" in error
     assert "Traceback" not in error
 
 
