@@ -99,7 +99,7 @@ class Tracer:
                 carrying.append(record)
                 continue
             is_letter = f"{PREFIX}topic" in headers
-            span = self._start_send(record.topic, headers, context, SpanKind.CLIENT if is_letter else SpanKind.PRODUCER)
+            span = self._start_send(record.topic, headers, context, is_letter=is_letter)
             spans.append(span)
             # A dead letter keeps its original's headers: by them it goes on in the same trace once it is replayed.
             carrying.append(record if is_letter else _sent_in(span, record))
@@ -153,19 +153,21 @@ class Tracer:
         links = [Link(batch.get_span_context())]
         return self._tracer.start_span(f"process {place.topic}", context, SpanKind.CONSUMER, attributes, links)
 
-    def _start_send(self, topic: str, headers: Mapping[str, str], context: Context, kind: SpanKind) -> Span:
-        told = {
-            "messaging.message.id": headers.get("ce_id"),
-            "messaging.message.conversation_id": headers.get("ce_correlationid"),
-            "cloudevents.event_type": headers.get("ce_type"),
+    def _start_send(self, topic: str, headers: Mapping[str, str], context: Context, *, is_letter: bool) -> Span:
+        """Of a dead letter's headers nothing is told: they are its sender's, and may say anything."""
+        names = {
+            "messaging.message.id": "ce_id",
+            "messaging.message.conversation_id": "ce_correlationid",
+            "cloudevents.event_type": "ce_type",
         }
         attributes = {
             **_KAFKA,
             "messaging.operation.type": "send",
             "messaging.operation.name": "send",
             "messaging.destination.name": topic,
-            **{name: text for name, text in told.items() if text is not None},
+            **{name: headers[header] for name, header in names.items() if header in headers and not is_letter},
         }
+        kind = SpanKind.CLIENT if is_letter else SpanKind.PRODUCER
         return self._tracer.start_span(f"send {topic}", context, kind, attributes)
 
 

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from messaging.records import Outgoing, Record
 from messaging.retry import BrokerAway
 from messaging.tracing import STOP_SECONDS, Tracer, _Exporter
-from tests.messaging.bench import Bench, Log, add, await_next, divide, header, new_id, record
+from tests.messaging.bench import Bench, Log, add, await_next, divide, header, headers, new_id, record
 from tests.messaging.toy import GROUP, make_codec
 
 TRACE_ID, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -162,6 +162,20 @@ async def test_a_dead_letter_keeps_its_headers_and_shows_in_the_trace(engine: As
     # nothing follows from it: its context is in no record
     assert send.kind is SpanKind.CLIENT
     assert written(send.parent) == TRACEPARENT
+
+
+async def test_of_what_is_no_message_no_header_is_told(engine: AsyncEngine) -> None:
+    """They are as somebody wrote them: a name where an id should be, or a megabyte of anything."""
+    spans = Spans()
+    told = headers("Ana.Silva", "Ana Silva", ce_correlationid="ana@example.com", traceparent=TRACEPARENT)
+    await Bench(engine, tracer=spans.tracer).process(record(told=told))
+    (send,) = await spans.all()
+    assert attributes(send) == {
+        "messaging.system": "kafka",
+        "messaging.operation.type": "send",
+        "messaging.operation.name": "send",
+        "messaging.destination.name": "dlq.toy.toy.commands",
+    }
 
 
 async def test_a_try_to_publish_that_fails_says_so_and_the_next_one_is_another_span(engine: AsyncEngine) -> None:
