@@ -9,8 +9,8 @@ import structlog
 LogFormat = Literal["text", "json"]
 LEVELS = ("debug", "info", "warning", "error", "critical")
 # What these say at their own levels is about connections that come and go, once a second while a broker is away, and
-# about a collector that is. At debug they would write down every request whole, and records are about people: nobody
-# gets that.
+# about a collector that is, of which `tracing.py` tells. (That more spans come than are taken, OpenTelemetry says by
+# another name.) At debug they would write down every request whole, and records are about people: nobody gets that.
 _CHATTY = (
     "aiokafka",
     "faststream",
@@ -18,7 +18,6 @@ _CHATTY = (
     "kafka",
     "alembic",
     "opentelemetry.exporter.otlp.proto.http.trace_exporter",
-    "opentelemetry.sdk._shared_internal",
 )
 
 

@@ -1,6 +1,9 @@
 """What is traced, and what its spans say; that nothing waits for whoever takes them."""
 
+import json
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,6 +23,7 @@ from messaging.retry import BrokerAway
 from messaging.tracing import STOP_SECONDS, Tracer, _Exporter
 from tests.messaging.bench import Bench, Log, add, await_next, divide, header, headers, new_id, record
 from tests.messaging.toy import GROUP, make_codec
+from tests.messaging.toy_process import ROOT
 
 TRACE_ID, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 TRACEPARENT = f"00-{TRACE_ID}-{CALLER}-01"
@@ -257,6 +261,25 @@ async def test_neither_the_work_nor_its_end_waits_for_a_collector_that_does_not_
         assert collector.asked.is_set()
     finally:
         collector.let_go.set()
+
+
+TOO_MANY = """
+from messaging import logs
+from messaging.tracing import Tracer
+from tests.messaging.test_tracing import TRACEPARENT, Stuck
+logs.configure("json", "info")
+tracer = Tracer("toy", Stuck())
+for number in range(3000):
+    with tracer.calling("look", TRACEPARENT, {}):
+        pass
+"""
+
+
+def test_that_more_is_traced_than_is_taken_is_in_the_log_and_not_for_each_span() -> None:
+    done = subprocess.run([sys.executable, "-c", TOO_MANY], cwd=ROOT, capture_output=True, text=True, check=True)
+    told = [json.loads(line)["message"] for line in done.stderr.splitlines()]
+    assert set(told) == {"Queue full, dropping Span."}
+    assert len(told) < 10
 
 
 class Scripted(SpanExporter):
