@@ -42,6 +42,11 @@ READY: Final = Gauge("coaching_ready", "1 while the worker is ready, as `/ready`
 PART_FAILING: Final = Gauge(
     "coaching_part_failing", "1 while this part keeps the worker from being ready.", ["group", "part"]
 )
+STARTED: Final = Gauge(
+    "coaching_start_time_seconds",
+    "When the worker started, in seconds since 1970: it changes with every start.",
+    ["group"],
+)
 EMAILS: Final = Counter("coaching_emails_total", "Attempts to send an email, by how each ended.", ["outcome"])
 EMAIL_TURN_SECONDS: Final = Histogram(
     "coaching_email_turn_seconds",

@@ -30,7 +30,7 @@ from messaging.kafka.publisher import Publisher
 from messaging.pipeline import Pipeline, first_line
 from messaging.records import Record
 from messaging.retry import BrokerAway
-from messaging.telemetry import LAG, OLDEST_RECORD_AGE_SECONDS, PART_FAILING, READY, UNPARSED
+from messaging.telemetry import LAG, OLDEST_RECORD_AGE_SECONDS, PART_FAILING, READY, STARTED, UNPARSED
 from messaging.upkeep import Step, Upkeep
 from messaging.watchdog import Diagnosis, Standstill, watch
 
@@ -169,6 +169,7 @@ class Worker(Generic[M]):
 
     def _report_readiness(self) -> None:
         """As of whenever somebody asks: who waits for the broker, or whose event loop stands still, is not ready."""
+        STARTED.labels(self._settings.group).set_to_current_time()
         READY.labels(self._settings.group).set_function(lambda: not self._health.problems)
         for part in PARTS:
             PART_FAILING.labels(self._settings.group, part).set_function(partial(self._health.has_problem, part))

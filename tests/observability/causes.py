@@ -101,6 +101,7 @@ CAUSES: Final[Mapping[str, Cause]] = {
     "coaching_batch_locked_seconds": Cause(_somebody_books, BOOKING),
     "coaching_batch_retries_total": Cause(_the_broker_is_away_for_a_moment, BOOKING | {"failure": "passing"}),
     "coaching_ready": Cause(_a_worker_gets_to_work, BOOKING),
+    "coaching_start_time_seconds": Cause(_a_worker_gets_to_work, BOOKING),
     "coaching_part_failing": Cause(_a_partition_stands_at_a_record, BOOKING | {"part": "records"}),
     "coaching_lag_records": Cause(_a_partition_stands_at_a_record, BOOKING),
     "coaching_oldest_record_age_seconds": Cause(_a_partition_stands_at_a_record, BOOKING),
