@@ -1,6 +1,8 @@
 """The alert rules and the dashboard are of metrics that there are; each alert is fired, and has its runbook entry."""
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -53,6 +55,30 @@ def test_a_panel_is_about_metrics_and_labels_that_workers_have(expression: str) 
 def test_the_dashboard_shows_every_metric() -> None:
     shown = " ".join(panel_expressions())
     assert [metric.name for metric in VOCABULARY.values() if not re.search(rf"{metric.name}(_\w+)?\b", shown)] == []
+
+
+def test_the_dashboard_counts_the_first_dead_letters_of_a_class_as_well(tmp_path: Path) -> None:
+    """To Prometheus, a counter that appears has not increased."""
+    (expression,) = (one for one in panel_expressions() if "coaching_dead_letters_total[1h]" in one)
+    told = [(64, 0), (70, 2), (115, 2), (190, 0)]
+    case = {
+        "interval": "1m",
+        "input_series": [
+            {"series": 'coaching_dead_letters_total{group="booking",instance="one"}', "values": "_x65 2x150"},
+            {"series": 'coaching_dead_letters_total{group="booking",instance="two"}', "values": "7x200"},
+            {"series": 'coaching_ready{group="booking",instance="one"}', "values": "1x200"},
+        ],
+        "promql_expr_test": [
+            {
+                "eval_time": f"{minutes}m",
+                "expr": expression,
+                "exp_samples": [{"labels": '{group="booking"}', "value": letters}],
+            }
+            for minutes, letters in told
+        ],
+    }
+    (tmp_path / "test.yaml").write_text(json.dumps({"evaluation_interval": "1m", "tests": [case]}))
+    promtool("test", "rules", str(tmp_path / "test.yaml"))
 
 
 def test_a_name_that_is_wrong_is_noticed() -> None:
