@@ -245,7 +245,7 @@ _RECORD = text(f"""
     RETURNING {_DECIDED}
 """)
 
-# One that an operator has sent again waits since then.
+# One that an operator has sent again waits since its next try was due: when it was sent again is not kept.
 _COUNT_WAITING = text("""
     SELECT count(*), greatest(coalesce(extract(epoch FROM now() - min(since)), 0), 0)::double precision
     FROM (
