@@ -14,9 +14,10 @@ from typing import Final
 from rich.console import Console
 
 from benchmarks import report
+from benchmarks.sheet import Sheet, as_json, as_markdown, as_table
 from benchmarks.simulation import costs, sheets
 from benchmarks.simulation.costs import NotMeasured
-from benchmarks.simulation.sheets import Found, Hardware, Sheet, as_json, as_markdown, as_table
+from benchmarks.simulation.sheets import Found, Hardware
 
 WORKERS: Final = (1, 2, 4, 8, 64, 1000)
 SHARDS: Final = 16

@@ -3,11 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Final
+from typing import Final
 
-from rich import box
-from rich.table import Table
-
+from benchmarks.sheet import Cell, Sheet
 from benchmarks.simulation.costs import Costs, Measured
 from benchmarks.simulation.model import Run, simulate
 from benchmarks.simulation.rules import Pool, Service, Site, error_of, first_to_end, one_machine
@@ -18,19 +16,8 @@ SECONDS_A_DAY: Final = 86_400
 _UNITS_A_WORKER: Final = 3_000
 _LEAST_UNITS, _MOST_UNITS = 20_000, 500_000
 
-Cell = str | int | float
 Tell = Callable[[str], None]
 """Hears what is being simulated."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sheet:
-    """`name` is the machines' name for it; the rows' cells are in the order of the columns."""
-
-    name: str
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,27 +159,3 @@ def _rate(run: Run) -> tuple[float, float]:
 def _end(run: Run) -> tuple[str, float]:
     first = first_to_end(run.busy)
     return first, run.busy[first] * 100
-
-
-def as_table(sheet: Sheet) -> Table:
-    table = Table(title=sheet.title, box=box.SIMPLE_HEAD, title_justify="left")
-    for name, cell in zip(sheet.columns, sheet.rows[0], strict=True):
-        table.add_column(name, justify="left" if isinstance(cell, str) else "right")
-    for row in sheet.rows:
-        table.add_row(*map(_shown, row))
-    return table
-
-
-def as_markdown(sheet: Sheet) -> str:
-    rows = (sheet.columns, tuple("---" for _ in sheet.columns), *sheet.rows)
-    return "\n".join([f"{sheet.title}:", "", *("| " + " | ".join(map(_shown, row)) + " |" for row in rows)])
-
-
-def as_json(sheet: Sheet) -> list[dict[str, Any]]:
-    return [dict(zip(sheet.columns, row, strict=True)) for row in sheet.rows]
-
-
-def _shown(cell: Cell) -> str:
-    if isinstance(cell, float):
-        return f"{cell:,.0f}" if abs(cell) >= 100 else f"{cell:.3g}"
-    return str(cell)
