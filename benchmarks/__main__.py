@@ -1,4 +1,4 @@
-"""`python -m benchmarks all | NAME … | targets`: what a cancellation costs, and beside what."""
+"""`python -m benchmarks all | NAME … | targets | plans table`: what a cancellation costs, and beside what."""
 
 import argparse
 import asyncio
@@ -16,7 +16,7 @@ from typing import Final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import backlog, hop, quiet, report, storm
+from benchmarks import backlog, hop, plans, quiet, report, storm
 from benchmarks.figures import NothingMeasured
 from benchmarks.measuring import Measure
 from benchmarks.results import Result
@@ -41,9 +41,12 @@ BENCHMARKS: Final[dict[str, Benchmark]] = {
     "start": backlog.start,
     "memory": backlog.memory,
     "growth": storm.growth,
+    "plans": plans.plans,
 }
-_LARGE = ("hot account", "scale", "memory", "growth")
+_LARGE = ("hot account", "scale", "memory", "growth", "plans")
 _WIDTH_OF_A_FILE = 140
+# What the documents have of what was measured last.
+TABLES: Final = {"targets": report.targets_table, "plans table": report.plans_table}
 SIZES: Final = {"full": FULL, "quick": QUICK, "tiny": TINY}
 
 
@@ -51,12 +54,12 @@ def main(arguments: Sequence[str]) -> int:
     """The exit code: 0 done, 1 something does not work, 2 bad usage, 130 interrupted. A missed target is no failure."""
     given = _parse(arguments)
     console = Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE)
-    if given.benchmark == ["targets"]:
-        print(report.targets_table(report.read()))
-        return 0
     # A cluster that has just begun is not there at every question: the client asks again, and need not say so.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
+        if table := TABLES.get(" ".join(given.benchmark)):
+            print(table(report.read()))
+            return 0
         asyncio.run(run(chosen(given.benchmark, given.size), _sizes(given), console, embedded=given.embedded))
     except (StackError, OpsError, NothingMeasured) as error:
         print(error, file=sys.stderr)
@@ -133,7 +136,9 @@ def _sizes(given: argparse.Namespace) -> Sizes:
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "benchmark", nargs="+", help=f"all, hop, targets (the table of the docs), {', '.join(BENCHMARKS)}"
+        "benchmark",
+        nargs="+",
+        help=f"all, hop, {', '.join(BENCHMARKS)}; or, of the last run, a table of the documents: {', '.join(TABLES)}",
     )
     parser.add_argument("--no-mail", action="store_true", help="storm without the notifier")
     parser.add_argument(

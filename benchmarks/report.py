@@ -4,7 +4,7 @@ import json
 import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -14,15 +14,19 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.figures import PLATFORM, SERVICES, Round, percentile
+from benchmarks import sheet
+from benchmarks.figures import PLATFORM, SERVICES, NothingMeasured, Round, percentile
 from benchmarks.results import Figure, Result
+from benchmarks.sheet import Sheet
 
 FOLDER: Final = Path("build/bench")
 _PARTS: Final = (*SERVICES, *PLATFORM)
 
 
 def show(console: Console, result: Result) -> None:
-    if all(one.cpu_seconds for one in result.rounds):
+    if result.sheet is not None:
+        console.print(sheet.as_table(result.sheet))
+    if result.rounds and all(one.cpu_seconds for one in result.rounds):
         console.print(_costs(result))
     console.print(_figures(result.figures))
 
@@ -36,6 +40,7 @@ def write(result: Result, surroundings: Mapping[str, object], folder: Path = FOL
 
 
 def as_json(result: Result, surroundings: Mapping[str, object]) -> dict[str, Any]:
+    told = {} if result.sheet is None else {"sheet": asdict(result.sheet)}
     return {
         "benchmark": result.name,
         "unit": result.unit,
@@ -46,6 +51,7 @@ def as_json(result: Result, surroundings: Mapping[str, object]) -> dict[str, Any
             for one in result.figures
         ],
         "rounds": [_round_as_json(one) for one in result.rounds],
+        **told,
     }
 
 
@@ -68,6 +74,18 @@ def targets_table(reports: Iterable[Mapping[str, Any]]) -> str:
                 met = "yes" if one["met"] else "**no**"
                 lines.append(f"| `{report['benchmark']}` | {one['figure']} | {one['target']} | {measured} | {met} |")
     return "\n".join(lines)
+
+
+def plans_table(reports: Iterable[Mapping[str, Any]]) -> str:
+    """Markdown: each statement with its plans. Raises NothingMeasured where `plans` has not run."""
+    for report in reports:
+        if report["benchmark"] == "plans":
+            told = Sheet(**report["sheet"])
+            rows = (
+                (service, f"`{name}`", *cells, grows and f"**{grows}**") for service, name, *cells, grows in told.rows
+            )
+            return sheet.as_markdown(replace(told, rows=tuple(rows)))
+    raise NothingMeasured("there are no plans in build/bench; have them told with: make bench ONLY=plans")
 
 
 def read(folder: Path = FOLDER) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from benchmarks.figures import Round
+from benchmarks.sheet import Sheet
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +44,10 @@ def at_most(value: float) -> Target:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """`unit`: what a round counts, in the singular."""
+    """`unit`: what a round counts, in the singular. `sheet`: what else there is to tell, as a table."""
 
     name: str
     unit: str
     rounds: Sequence[Round]
     figures: Sequence[Figure]
+    sheet: Sheet | None = None

@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Final
 
 from benchmarks.figures import PLATFORM, SERVICES, Round, median_of, ratio_of
-from benchmarks.filling.copying import look_after
+from benchmarks.filling.copying import is_empty, look_after
 from benchmarks.measuring import Measure, Work
 from benchmarks.results import Figure, Result, at_least, at_most
 from benchmarks.sides import Side
@@ -68,9 +68,7 @@ async def scale(stage: Stage, measure: Measure, sizes: Sizes) -> Result:
 
 async def growth(stage: Stage, measure: Measure, sizes: Sizes) -> Result:
     """On databases of their own, since those of the other benchmarks grow with every round."""
-    sides: Mapping[int, Side] = {count: await stage.side("ours", f"grown {count}") for count in sizes.grown}
-    for count, side in sides.items():
-        await grow(measure, side, count)
+    sides: Mapping[int, Side] = {count: await grown(stage, measure, count) for count in sizes.grown}
     rounds = [
         await storm_round(measure, side, sizes, sizes.grown_cancellations, mail=True)
         for _ in range(sizes.rounds)
@@ -90,14 +88,18 @@ async def growth(stage: Stage, measure: Measure, sizes: Sizes) -> Result:
     return Result("growth", "cancellation", rounds, figures)
 
 
-async def grow(measure: Measure, side: Side, count: int) -> None:
-    filled = 0
-    for sessions in chunks(count, _FILLED_AT_ONCE):
-        await side.fill(sessions)
-        filled += len(sessions)
-        measure.progress(f"filling {side.name}", filled, count)
+async def grown(stage: Stage, measure: Measure, count: int) -> Side:
+    """With so many sessions, transfers and journal rows in place; they are filled in once a run."""
+    side = await stage.side("ours", f"grown {count}")
+    if await is_empty(side.databases["booking"], "sessions"):
+        filled = 0
+        for sessions in chunks(count, _FILLED_AT_ONCE):
+            await side.fill(sessions)
+            filled += len(sessions)
+            measure.progress(f"filling {side.name}", filled, count)
     for url in side.databases.values():
         await look_after(url)
+    return side
 
 
 async def storm_round(measure: Measure, side: Side, sizes: Sizes, cancellations_: int, *, mail: bool) -> Round:

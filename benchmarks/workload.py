@@ -13,12 +13,20 @@ from functools import cached_property
 from typing import Final
 from uuid import UUID, uuid4
 
-from contracts.booking import CancelSession, Policy, Session, SessionCanceled, SessionRequested
+from contracts.booking import (
+    CancelSession,
+    Policy,
+    RescheduleSession,
+    ScheduleSession,
+    Session,
+    SessionCanceled,
+    SessionRequested,
+)
 from contracts.catalog import encode, wire_name
-from contracts.credits import CreditsRefunded
+from contracts.credits import CreditsRefunded, GrantCredits
 from contracts.fields import Message
 from contracts.people import Actor, Person
-from contracts.topics import BOOKING_COMMANDS, BOOKING_EVENTS, CREDITS_EVENTS, Topic
+from contracts.topics import BOOKING_COMMANDS, BOOKING_EVENTS, CREDITS_COMMANDS, CREDITS_EVENTS, Topic
 from messaging.envelope import Envelope, write_headers
 from messaging.records import Outgoing
 
@@ -135,6 +143,56 @@ def cancellations(sessions: Sequence[Booked]) -> list[Outgoing]:
             source="/portal",
         )
         for one in sessions
+    ]
+
+
+def schedulings(sessions: Sequence[Booked]) -> list[Outgoing]:
+    """The commands that ask for these sessions, which nobody has heard of yet."""
+    return [
+        _record(
+            BOOKING_COMMANDS,
+            ScheduleSession(
+                session_id=str(one.session_id),
+                account_id=str(one.account_id),
+                client=one.client.as_person,
+                coach=one.coach.as_person,
+                starts_at=one.starts_at,
+                ends_at=one.ends_at,
+                credits=PRICE_CREDITS,
+            ),
+            source="/portal",
+        )
+        for one in sessions
+    ]
+
+
+def movings(sessions: Sequence[Booked]) -> list[Outgoing]:
+    """The clients' commands to have each a hundred days later, when nobody has anything yet."""
+    later = timedelta(days=100)
+    return [
+        _record(
+            BOOKING_COMMANDS,
+            RescheduleSession(
+                session_id=str(one.session_id),
+                by=Actor(role="client", id=str(one.client.id)),
+                starts_at=one.starts_at + later,
+                ends_at=one.ends_at + later,
+            ),
+            source="/portal",
+        )
+        for one in sessions
+    ]
+
+
+def grants(sessions: Sequence[Booked]) -> list[Outgoing]:
+    """Of a credit to each account of these sessions."""
+    return [
+        _record(
+            CREDITS_COMMANDS,
+            GrantCredits(grant_id=str(new_id()), account_id=str(account_id), credits=1),
+            source="/billing",
+        )
+        for account_id in dict.fromkeys(one.account_id for one in sessions)
     ]
 
 

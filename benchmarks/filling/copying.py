@@ -26,6 +26,14 @@ async def copy(database_url: str, *tables: Rows) -> None:
         await connection.close()
 
 
+async def is_empty(database_url: str, table: str) -> bool:
+    connection = await asyncpg.connect(database_url)
+    try:
+        return not await connection.fetchval(f"SELECT EXISTS (SELECT FROM {table})")
+    finally:
+        await connection.close()
+
+
 async def look_after(database_url: str) -> None:
     """What autovacuum and the checkpointer would do by and by, done before the clock runs."""
     connection = await asyncpg.connect(database_url)

@@ -9,6 +9,8 @@ import pytest
 
 from benchmarks.__main__ import BENCHMARKS, SIZES, chosen
 from benchmarks.report import FOLDER, targets_table
+from benchmarks.statements import NOT_ASKED
+from contracts.topics import GROUPS
 
 
 def test_a_storm_is_measured_for_all_three_on_the_same_parts(tmp_path: Path) -> None:
@@ -36,6 +38,23 @@ def test_a_storm_is_measured_for_all_three_on_the_same_parts(tmp_path: Path) -> 
     assert "| `storm` | throughput, times idiomatic's | ≥ 10 |" in targets_table([report])
 
 
+def test_every_statement_of_the_three_services_is_told_with_its_plan(tmp_path: Path) -> None:
+    command = (sys.executable, "-m", "benchmarks", "plans", "--size", "tiny", "--embedded")
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=280)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+    report = json.loads((tmp_path / FOLDER / "plans.json").read_text())
+    told = [row for row in report["sheet"]["rows"] if NOT_ASKED not in row]
+    # No statement is asked that the stores do not have, and of theirs all that booking, moving and canceling need.
+    assert {name for _, name, *_ in told} >= {"_LOOK_UP", "_WRITE", "_MARK", "_UNANNOUNCED"}
+    assert all(name.startswith("_") for _, name, *_ in told)
+    by_service = {service: {name for owner, name, *_ in told if owner == service} for service in GROUPS}
+    assert by_service["booking"] >= {"_LOCK_PEOPLE", "_READ_HOLDS", "_RELEASE", "_HOLD", "_INSERT", "_UPDATE"}
+    assert by_service["credits"] >= {"_LOCK_ACCOUNTS", "_READ_GRANTS", "_CHANGE_SESSIONS", "_ADD_TRANSFERS"}
+    assert by_service["notifier"] >= {"_ADD", "_TAKE_TURN", "_CLAIM", "_RECORD", "_MARK_ANNOUNCED"}
+    assert "| `plans` | plans that grow with a table | ≤ 0 | 0 | yes |" in targets_table([report])
+
+
 @pytest.mark.parametrize(
     ("words", "names"),
     [
@@ -52,7 +71,7 @@ def test_one_is_chosen_by_its_name_and_several_by_what_they_share(words: list[st
 
 
 def test_what_tells_something_by_its_size_alone_is_not_run_small() -> None:
-    assert set(chosen(["all"])) - set(chosen(["all"], "quick")) == {"hot account", "scale", "memory", "growth"}
+    assert set(chosen(["all"])) - set(chosen(["all"], "quick")) == {"hot account", "scale", "memory", "growth", "plans"}
     assert chosen(["growth"], "quick") == ["growth"]
 
 
