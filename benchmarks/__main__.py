@@ -60,7 +60,8 @@ def main(arguments: Sequence[str]) -> int:
         if table := TABLES.get(" ".join(given.benchmark)):
             print(table(report.read()))
             return 0
-        asyncio.run(run(chosen(given.benchmark, given.size), _sizes(given), console, embedded=given.embedded))
+        names = chosen(given.benchmark, given.size)
+        asyncio.run(run(names, _sizes(given), console, embedded=given.embedded, flames=given.flames))
     except (StackError, OpsError, NothingMeasured) as error:
         print(error, file=sys.stderr)
         return 1
@@ -84,7 +85,7 @@ def chosen(words: Sequence[str], size: str = "full") -> list[str]:
     return names
 
 
-async def run(names: Sequence[str], sizes: Sizes, console: Console, *, embedded: bool) -> None:
+async def run(names: Sequence[str], sizes: Sizes, console: Console, *, embedded: bool, flames: bool = False) -> None:
     """All of them on one stage. Each is told and written down as soon as it is through.
 
     Raises CancelledError after a signal; nothing runs any more then.
@@ -100,7 +101,8 @@ async def run(names: Sequence[str], sizes: Sizes, console: Console, *, embedded:
             }
             for name in names:
                 begin = time.monotonic()
-                measure = Measure(stage, partial(_tell, progress, name), partial(_say, console, name))
+                graphs = report.FOLDER / report.file_name(name) if flames else None
+                measure = Measure(stage, partial(_tell, progress, name), partial(_say, console, name), flames=graphs)
                 result = await BENCHMARKS[name](stage, measure, sizes)
                 report.show(console, result)
                 path = report.write(result, surroundings)
@@ -152,6 +154,9 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--backlog", type=int, help="records that the worker of `memory` is behind")
     parser.add_argument(
         "--long", action="store_true", help="growth up to ten times as many; takes 60 GB and an hour or two"
+    )
+    parser.add_argument(
+        "--flames", action="store_true", help="flame graphs of our workers as well; the figures are of no use then"
     )
     parser.add_argument("--embedded", action="store_true", help="the development broker and the embedded PostgreSQL")
     given = parser.parse_args(arguments)

@@ -4,8 +4,10 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
+from benchmarks import flames
 from benchmarks.bus import Ends, Heard
 from benchmarks.figures import Round, spent
 from benchmarks.sides import Side
@@ -49,21 +51,32 @@ class Work:
 class Measure:
     """Rounds on one stage."""
 
-    def __init__(self, stage: Stage, progress: Progress, say: Callable[[str], None]) -> None:
-        """`say` takes what is worth a line."""
+    def __init__(
+        self, stage: Stage, progress: Progress, say: Callable[[str], None], *, flames: Path | None = None
+    ) -> None:
+        """`say` takes what is worth a line. `flames`: the folder for flame graphs of our workers, if wanted."""
         self.stage = stage
         self.progress = progress
         self.say = say
+        self._flames = flames
 
     async def round(self, side: Side, services: Sequence[Group], warm_up: Work, work: Work) -> Round:
         """One round of one contestant. Raises StackError when nothing moves any more."""
         started = await self.stage.start(side, services)
         try:
             await self.do(side, warm_up, started, f"{side.name}, warming up")
-            one = await self.do(side, work, started, side.name)
+            one = await self._do_watched(side, work, started)
         finally:
             await self.stage.stop(started)
         self.say(f"{side.name}: {one.per_second:.0f} a second")
+        return one
+
+    async def _do_watched(self, side: Side, work: Work, started: Mapping[Group, Sequence[Process]]) -> Round:
+        if self._flames is None or side.kind != "ours":
+            return await self.do(side, work, started, side.name)
+        async with flames.recorded(started, self.stage.home, self._flames, side.name) as files:
+            one = await self.do(side, work, started, side.name)
+        self.say(f"{side.name}: {', '.join(map(str, files))}")
         return one
 
     async def mark(self, side: Side, work: Work) -> Mark:

@@ -34,9 +34,14 @@ def show(console: Console, result: Result) -> None:
 def write(result: Result, surroundings: Mapping[str, object], folder: Path = FOLDER) -> Path:
     """`surroundings`: what it ran on. Returns the file, which the next run of the same benchmark replaces."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{result.name.replace('--', '').replace(' ', '-')}.json"
+    path = folder / f"{file_name(result.name)}.json"
     path.write_text(json.dumps(as_json(result, surroundings), indent=1, ensure_ascii=False) + "\n")
     return path
+
+
+def file_name(benchmark: str) -> str:
+    """`storm --no-mail` -> `storm-no-mail`, without an ending."""
+    return benchmark.replace("--", "").replace(" ", "-")
 
 
 def as_json(result: Result, surroundings: Mapping[str, object]) -> dict[str, Any]:
