@@ -359,7 +359,7 @@ class Worker(Generic[M]):
 
 
 def _started_tracer(service: str) -> "Tracer":
-    # Not above: where tracing is off, nothing of OpenTelemetry is loaded.
+    # Not above: where tracing is off, OpenTelemetry's SDK is not loaded.
     from messaging.tracing import start_tracer
 
     try:
