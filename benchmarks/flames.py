@@ -42,7 +42,7 @@ async def recorded(
 
 def _profiler(worker: Process, file: Path, home: Path) -> Process:
     file.parent.mkdir(parents=True, exist_ok=True)
-    command = (_PY_SPY, "record", "--pid", str(worker.id), "--rate", str(_RATE_PER_SECOND), "--output", str(file))
+    command = (_PY_SPY, "record", "--pid", str(worker.id), "--gil", "--rate", str(_RATE_PER_SECOND), "--output", str(file))
     return Process(f"py-spy-{worker.name}", command, home, stop_signal=signal.SIGINT)
 
 
