@@ -42,8 +42,10 @@ async def recorded(
 
 def _profiler(worker: Process, file: Path, home: Path) -> Process:
     file.parent.mkdir(parents=True, exist_ok=True)
-    command = (_PY_SPY, "record", "--pid", str(worker.id), "--gil", "--rate", str(_RATE_PER_SECOND), "--output", str(file))
-    return Process(f"py-spy-{worker.name}", command, home, stop_signal=signal.SIGINT)
+    how = ("--gil", "--rate", str(_RATE_PER_SECOND), "--output", str(file))
+    return Process(
+        f"py-spy-{worker.name}", (_PY_SPY, "record", "--pid", str(worker.id), *how), home, stop_signal=signal.SIGINT
+    )
 
 
 async def _attached(profiler: Process) -> None:

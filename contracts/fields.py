@@ -18,6 +18,8 @@ _CANONICAL_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-
 _ANY_CASE_ID = re.compile(_CANONICAL_ID.pattern, re.IGNORECASE)
 # An offset's bounds stand here because `fromisoformat` lets 60 minutes and more of it pass.
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)")
+# As `format_instant` writes it, and as nearly all that is read: this form costs a fifth of any other.
+_OUR_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 _LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8})*")
 _MAILBOX = re.compile(r"[^\s@\x00-\x1f\x7f<>]+@[^\s@\x00-\x1f\x7f<>]+")
 
@@ -56,11 +58,13 @@ def parse_instant(value: object) -> datetime:
     """
     if isinstance(value, datetime) and value.tzinfo is not None:
         moment = value
-    elif isinstance(value, str) and _RFC3339.fullmatch(value):
+    elif isinstance(value, str) and ((is_ours := _OUR_INSTANT.fullmatch(value)) or _RFC3339.fullmatch(value)):
         try:
-            moment = datetime.fromisoformat(value.upper())
+            moment = datetime.fromisoformat(value if is_ours else value.upper())
         except ValueError:
             raise PydanticCustomError("time", "must be a time that exists") from None
+        if is_ours:
+            return moment
     else:
         raise PydanticCustomError("time", "must be an RFC 3339 time with an offset")
     try:

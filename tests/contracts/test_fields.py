@@ -25,6 +25,7 @@ def written(wire_name: str, path: str, value: Any) -> Any:
     ("given", "as_written"),
     [
         ("2026-11-25T10:00:00Z", "2026-11-25T10:00:00.000Z"),
+        ("2026-11-25T10:00:00.123Z", "2026-11-25T10:00:00.123Z"),  # as we write it ourselves
         ("2026-11-25t10:00:00z", "2026-11-25T10:00:00.000Z"),  # RFC 3339 allows small letters
         ("2026-11-25T11:00:00+01:00", "2026-11-25T10:00:00.000Z"),  # any offset is read
         ("2026-11-25T05:30:00-04:30", "2026-11-25T10:00:00.000Z"),
@@ -55,6 +56,10 @@ def test_a_time_is_read_with_any_offset_and_written_in_utc_to_the_millisecond(gi
         "2026-12-31T23:59:60Z",  # a leap second that nobody has announced
         "2026-W48-3T10:00:00Z",  # ISO 8601, but not RFC 3339
         "20261125T100000Z",
+        "2026-02-29T10:00:00.000Z",
+        "2026-12-31T23:59:60.000Z",
+        "2026-W48-3T10:00:00.000Z",
+        "٢026-11-25T10:00:00.000Z",
         "٢026-11-25T10:00:00Z",
         "0001-01-01T00:00:00+01:00",  # before the calendar begins
         "9999-12-31T23:59:59-01:00",  # after it ends

@@ -1,8 +1,10 @@
 """A worker of the toy service as a process, on a real broker and database: it works, stops when asked, gives up."""
 
+import asyncio
 import json
 import signal
 from collections.abc import Callable
+from urllib.request import urlopen
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
@@ -35,6 +37,22 @@ async def test_a_worker_answers_and_ends_with_0_when_asked_to_stop(
     assert code == 0
     assert "worker.stopped" in error
     assert 2 in (await committed(admin, GROUP, "toy.commands")).values()
+
+
+async def searches_for_garbage(health: str) -> float:
+    """As Python counts them in the worker."""
+    text = (await asyncio.to_thread(urlopen, f"{health}/metrics")).read().decode()
+    return float(text.partition('python_gc_collections_total{generation="0"} ')[2].partition("\n")[0])
+
+
+async def test_a_thousand_messages_are_handled_with_hardly_a_search_for_garbage(
+    broker: str, database: URL, publisher: Publisher
+) -> None:
+    async with working(broker, database) as (_, health):
+        before = await searches_for_garbage(health)
+        await send(publisher, [add(new_id(), 1) for _ in range(1000)])
+        await read_all(broker, "toy.counts", 1000)
+        assert await searches_for_garbage(health) - before <= 10
 
 
 async def arrive(broker: str, topic: str, answers_to: list[Record]) -> list[bytes]:
