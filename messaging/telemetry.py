@@ -87,6 +87,11 @@ LEDGER_DIFFERENCE_CREDITS: Final = Gauge(
 LEDGER_CHECKED: Final = Counter(
     "coaching_ledger_checked_accounts_total", "Accounts whose balance was compared with the ledger.", ["group"]
 )
+LEDGER_LOOKS: Final = Counter(
+    "coaching_ledger_looks_total",
+    "Looks at some of the accounts that were not cut off; one at an empty ledger counts as well.",
+    ["group"],
+)
 
 
 def count_each(counter: Counter, group: str, labels: Iterable[tuple[str, ...]]) -> None:

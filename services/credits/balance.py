@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from messaging.telemetry import LEDGER_CHECKED, LEDGER_DIFFERENCE_CREDITS
+from messaging.telemetry import LEDGER_CHECKED, LEDGER_DIFFERENCE_CREDITS, LEDGER_LOOKS
 from services.credits import store
 
 GROUP: Final = "credits"
@@ -44,6 +44,7 @@ class BalanceCheck:
         while await self._look_at_page(connection) and self._monotonic() < until:
             pass
         LEDGER_DIFFERENCE_CREDITS.labels(GROUP).set(max(self._found, self._found_before))
+        LEDGER_LOOKS.labels(GROUP).inc()
 
     async def _look_at_page(self, connection: AsyncConnection) -> bool:
         """Whether the pass goes on."""

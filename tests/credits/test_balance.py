@@ -2,10 +2,11 @@
 
 import pytest
 from prometheus_client import REGISTRY
+from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.credits.balance import BalanceCheck
-from tests.credits.desk import Desk
+from tests.credits.desk import Desk, empty
 from tests.credits.story import canceled, granted, id_of, requested, session
 
 PEOPLE = ("ana", "ben", "cleo", "dan", "eve")
@@ -43,6 +44,10 @@ async def look(engine: AsyncEngine, check: BalanceCheck, *, times: int = 1) -> N
             await check.look(connection)
 
 
+def looks() -> float:
+    return REGISTRY.get_sample_value("coaching_ledger_looks_total", {"group": "credits"}) or 0
+
+
 def a_page_a_look() -> BalanceCheck:
     return BalanceCheck(page_accounts=2, look_seconds=0)
 
@@ -52,6 +57,22 @@ async def test_a_ledger_that_is_right_has_no_difference(engine: AsyncEngine) -> 
     await look(engine, BalanceCheck())
     assert difference() == 0
     assert checked() - before == len(PEOPLE)
+
+
+async def test_a_look_at_a_ledger_without_accounts_is_a_look_and_one_that_is_cut_off_is_none(
+    engine: AsyncEngine, told: Desk
+) -> None:
+    before = looks()
+    await told.rows("ALTER TABLE transfers RENAME TO transfers_of_before")
+    try:
+        with pytest.raises(ProgrammingError):
+            await look(engine, BalanceCheck())
+    finally:
+        await told.rows("ALTER TABLE transfers_of_before RENAME TO transfers")
+    assert looks() == before
+    await empty(engine)
+    await look(engine, BalanceCheck())
+    assert looks() == before + 1
 
 
 async def test_differences_of_either_sign_are_added_up(engine: AsyncEngine, told: Desk) -> None:

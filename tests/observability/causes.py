@@ -115,4 +115,5 @@ CAUSES: Final[Mapping[str, Cause]] = {
     "coaching_oldest_email_age_seconds": Cause(_an_email_waits_for_the_mail_server, NOTIFIER),
     "coaching_ledger_difference_credits": Cause(_a_balance_is_altered, CREDITS),
     "coaching_ledger_checked_accounts_total": Cause(_a_balance_is_altered, CREDITS),
+    "coaching_ledger_looks_total": Cause(_a_balance_is_altered, CREDITS),
 }
