@@ -4,6 +4,8 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
+from typing import Any
 
 from tests.observability.promtool import FOLDER
 from tests.observability.vocabulary import VOCABULARY, Metric
@@ -34,9 +36,40 @@ def alerts() -> list[Alert]:
     return [Alert(block.split("\n", 1)[0], block) for block in blocks]
 
 
-def panel_expressions() -> list[str]:
-    dashboard = json.loads((FOLDER / "grafana" / "dashboards" / "coaching.json").read_text())
-    return [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+@dataclass(frozen=True)
+class Curve:
+    """What a panel shows of one expression; `unit` is Grafana's name for that of its axis."""
+
+    panel: str
+    expression: str
+    unit: str
+
+    @property
+    def right_unit(self) -> str:
+        """By what the expression tells."""
+        if "_seconds" in self.expression and "changes(" not in self.expression:
+            return "s"
+        return "reqps" if "rate(" in self.expression and " / " not in self.expression else "short"
+
+
+def panels() -> list[Any]:
+    """As Grafana reads them."""
+    return list(json.loads((FOLDER / "grafana" / "dashboards" / "coaching.json").read_text())["panels"])
+
+
+def curves() -> list[Curve]:
+    return [
+        Curve(one["title"], target["expr"], _unit(one, target["refId"]))
+        for one in panels()
+        for target in one["targets"]
+    ]
+
+
+def _unit(panel: Any, target: str) -> str:
+    """The target's own, or that of its panel."""
+    fields = panel["fieldConfig"]
+    own = (one["properties"] for one in fields["overrides"] if one["matcher"]["options"] == target)
+    return str(next((to["value"] for to in chain(*own) if to["id"] == "unit"), fields["defaults"]["unit"]))
 
 
 def unknown_names(expression: str) -> Iterator[str]:

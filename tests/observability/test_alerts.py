@@ -8,11 +8,12 @@ import pytest
 
 from ops.__main__ import main
 from tests.observability.promtool import FOLDER, ROOT, promtool
-from tests.observability.rules import Alert, alerts, panel_expressions, unknown_names
+from tests.observability.rules import Alert, Curve, alerts, curves, panels, unknown_names
 from tests.observability.vocabulary import VOCABULARY
 
 ALERTS = alerts()
 NAMES = [alert.name for alert in ALERTS]
+CURVES = curves()
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()
 COMMANDS = sorted(set(re.findall(r"coaching ((?:[a-z][a-z-]*(?: |`|\n|$))+)", RUNBOOK)))
 
@@ -46,20 +47,31 @@ def test_an_alert_is_about_metrics_and_labels_that_workers_have(alert: Alert) ->
     assert list(unknown_names(alert.expression)) == []
 
 
-@pytest.mark.parametrize("expression", panel_expressions())
-def test_a_panel_is_about_metrics_and_labels_that_workers_have(expression: str) -> None:
-    assert "coaching_" in expression
-    assert list(unknown_names(expression)) == []
+@pytest.mark.parametrize("curve", CURVES, ids=[curve.expression for curve in CURVES])
+def test_a_panel_is_about_metrics_and_labels_that_workers_have(curve: Curve) -> None:
+    assert "coaching_" in curve.expression
+    assert list(unknown_names(curve.expression)) == []
+
+
+@pytest.mark.parametrize("curve", CURVES, ids=[curve.expression for curve in CURVES])
+def test_a_panel_shows_each_figure_on_an_axis_of_its_unit(curve: Curve) -> None:
+    assert curve.unit == curve.right_unit, curve.panel
+
+
+def test_no_panel_stands_there_twice() -> None:
+    titles = [panel["title"] for panel in panels()]
+    shown = [tuple(target["expr"] for target in panel["targets"]) for panel in panels()]
+    assert len(set(titles)) == len(set(shown)) == len(titles)
 
 
 def test_the_dashboard_shows_every_metric() -> None:
-    shown = " ".join(panel_expressions())
+    shown = " ".join(curve.expression for curve in CURVES)
     assert [metric.name for metric in VOCABULARY.values() if not re.search(rf"{metric.name}(_\w+)?\b", shown)] == []
 
 
 def test_the_dashboard_counts_the_first_dead_letters_of_a_class_as_well(tmp_path: Path) -> None:
     """To Prometheus, a counter that appears has not increased."""
-    (expression,) = (one for one in panel_expressions() if "coaching_dead_letters_total[1h]" in one)
+    (expression,) = (one.expression for one in CURVES if "coaching_dead_letters_total[1h]" in one.expression)
     told = [(64, 0), (70, 2), (115, 2), (190, 0)]
     case = {
         "interval": "1m",
