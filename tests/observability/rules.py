@@ -27,6 +27,11 @@ class Alert:
         (found,) = re.findall(r"^ +expr: (?:>-\n)?(.*?)\n +(?:for|labels):", self.text, re.MULTILINE | re.DOTALL)
         return str(found)
 
+    @property
+    def severity(self) -> str:
+        (found,) = re.findall(r"severity: (\w+)", self.text)
+        return str(found)
+
     def has(self, line: str) -> bool:
         return re.search(rf"^ +{line}$", self.text, re.MULTILINE) is not None
 

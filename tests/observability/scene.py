@@ -1,4 +1,4 @@
-"""Where metrics are made to move: the services here, booking's workers as processes, and what all of them tell."""
+"""Where metrics are made to move: the services here, workers as processes, and what all of them tell."""
 
 import asyncio
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from tests.booking.bus import BookingWorker
 from tests.credits.desk import Desk as CreditsDesk
 from tests.messaging.toy_process import given
 from tests.notifier.queue import Queue
-from tests.ops.desk import Desk, Worker
+from tests.ops.desk import WORKS, Desk, Worker
 
 
 @dataclass
@@ -42,16 +42,16 @@ class Scene:
     def queue(self) -> Queue:
         return Queue(self.engines["notifier"])
 
-    async def desk(self) -> Desk:
-        """A broker with all topics, on which booking's workers can be started."""
+    async def desk(self, service: str = "booking") -> Desk:
+        """A broker with all topics, on which the service's workers can be started."""
         broker = DevelopmentBroker(self.home)
         await broker.start()
         self.until_the_end.push_async_callback(broker.stop)
         await topics.apply(broker.address, replication=1)
-        return Desk(broker, given(self.engines["booking"].url), self.home)
+        return Desk(broker, given(self.engines[service].url), self.home)
 
-    async def at_work(self, desk: Desk) -> Worker:
-        worker = await self.until_the_end.enter_async_context(desk.worker())
+    async def at_work(self, desk: Desk, module: str = WORKS, **settings: str) -> Worker:
+        worker = await self.until_the_end.enter_async_context(desk.worker(module, **settings))
         self.workers.append(worker)
         return worker
 

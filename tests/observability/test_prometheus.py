@@ -1,48 +1,41 @@
-"""Alerts that a real Prometheus fires about a real worker."""
+"""Alerts that a real Prometheus fires about a real worker, each once its condition is caused."""
 
-from collections.abc import AsyncIterator
+import re
 
 import pytest
-from aiokafka import AIOKafkaProducer
 
-from contracts.topics import BOOKING_COMMANDS
-from tests.messaging.unparsable import send, unparsable
-from tests.observability.prometheus import Prometheus, prometheus
+from tests.observability.alert_causes import ALERT_CAUSES, watched
+from tests.observability.prometheus import hurried, prometheus
+from tests.observability.promtool import FOLDER
+from tests.observability.rules import Alert, alerts
 from tests.observability.scene import Scene
-from tests.ops.desk import Desk
+
+ALERTS = alerts()
 
 
-@pytest.fixture
-async def desk(scene: Scene) -> Desk:
-    return await scene.desk()
+def test_every_alert_has_its_cause_and_every_cause_its_alert() -> None:
+    assert list(ALERT_CAUSES) == [alert.name for alert in ALERTS]
 
 
-@pytest.fixture
-async def watching(scene: Scene, desk: Desk) -> AsyncIterator[Prometheus]:
-    """Over a worker that is well: of what concerns it, nothing fires."""
-    worker = await scene.at_work(desk)
-    async with prometheus(worker.health, scene.home / "prometheus") as server:
-        assert await server.fires("NoWorker", group="credits")
-        assert await server.is_silent_about("booking")
-        yield server
+def test_a_rule_in_a_hurry_is_ours_but_for_its_durations_and_the_age_of_a_record() -> None:
+    patient = (FOLDER / "alerts.yaml").read_text()
+    ours = [line for line in patient.splitlines() if not re.match(r" +for: ", line)]
+    changed = [(was, is_now) for was, is_now in zip(ours, hurried(patient).splitlines(), strict=True) if was != is_now]
+    ages, durations = (
+        [pair for pair in changed if ("coaching_oldest_record_age_seconds" in pair[0]) is is_age]
+        for is_age in (True, False)
+    )
+    assert [[re.findall(r"> (\d+)$", line) for line in pair] for pair in ages] == [[["120"], ["2"]]]
+    assert durations
+    for was, is_now in durations:
+        assert re.sub(r"\d+[mh]\b", "…", was) == re.sub(r"\d+[sm]\b", "…", is_now)
 
 
-async def test_a_worker_whose_broker_goes_away_is_not_ready_and_its_part_is_named(
-    watching: Prometheus, desk: Desk
-) -> None:
-    await desk.broker.stop()
-    assert await watching.fires("WorkerNotReady", group="booking", part="broker", severity="warning")
-    assert await watching.fires("NoWorkerReady", group="booking", severity="critical")
-
-
-async def test_the_first_dead_letter_of_its_class_is_told(watching: Prometheus, desk: Desk) -> None:
-    producer = AIOKafkaProducer(bootstrap_servers=desk.kafka)
-    await producer.start()
-    await producer.send_and_wait(BOOKING_COMMANDS.name, b"no JSON", key=b"k")
-    await producer.stop()
-    assert await watching.fires("DeadLetters", group="booking", severity="warning", **{"class": "Unreadable"})
-
-
-async def test_a_record_that_cannot_be_parsed_is_told(watching: Prometheus, desk: Desk) -> None:
-    await send(desk.kafka, BOOKING_COMMANDS.name, [unparsable()])
-    assert await watching.fires("RecordUnparsed", group="booking", severity="critical")
+@pytest.mark.parametrize("alert", ALERTS, ids=[alert.name for alert in ALERTS])
+async def test_an_alert_fires_once_its_condition_is_caused_and_not_before(scene: Scene, alert: Alert) -> None:
+    cause = ALERT_CAUSES[alert.name]
+    at_work = await watched(scene, cause.service)
+    async with prometheus(at_work.worker.health, scene.home / "prometheus") as server:
+        assert await server.is_silent_about(cause.service)
+        await cause.happens(at_work)
+        assert await server.fires(alert.name, group=cause.service, severity=alert.severity, **cause.labels)

@@ -80,7 +80,7 @@ class Desk:
         self._number += 1
         environment = {"KAFKA_BOOTSTRAP_SERVERS": self.kafka, "DATABASE_URL": self.database_url, **settings}
         process = Process(
-            f"booking-{self._number}",
+            f"worker-{self._number}",
             (sys.executable, "-m", module, "run"),
             self.home,
             environment={**environment, "HEALTH_PORT": str(port)},

@@ -1,0 +1,181 @@
+"""What makes each alert fire: its condition, caused to a real worker, in its process or in what it works on."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+
+from aiokafka import AIOKafkaProducer
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from contracts.topics import BOOKING_COMMANDS
+from devstack.processes import Process
+from messaging.retry import BrokerAway
+from tests.booking.bus import schedule
+from tests.credits.story import granted
+from tests.messaging.unparsable import send, unparsable
+from tests.notifier.queue import about
+from tests.notifier.scripted_smtp import ScriptedServer, scripted_server
+from tests.notifier.story import declined
+from tests.observability.causes import Interrupted
+from tests.observability.scene import Scene
+from tests.ops.desk import Desk, Worker, headers, new_command
+
+HURRIED: Final = "tests.observability.hurried"
+
+
+@dataclass(frozen=True)
+class Watched:
+    """The worker that Prometheus asks, and what it works with. `mail` is its mail server, if it is the notifier's."""
+
+    scene: Scene
+    desk: Desk
+    worker: Worker
+    mail: ScriptedServer
+
+    async def change(self, service: str, statement: str) -> None:
+        async with self.scene.engines[service].begin() as connection:
+            await connection.execute(text(statement))
+
+
+@dataclass(frozen=True)
+class AlertCause:
+    """`service` is whose worker is watched; `labels`: of the alert that is to fire once `happens` has happened."""
+
+    happens: Callable[[Watched], Awaitable[None]]
+    service: str = "booking"
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+async def watched(scene: Scene, service: str) -> Watched:
+    """A worker of the service at work, with a mail server that takes everything."""
+    mail = await scene.until_the_end.enter_async_context(scripted_server())
+    desk = await scene.desk(service)
+    worker = await scene.at_work(desk, HURRIED, SERVICE=service, SMTP_URL=f"smtp://127.0.0.1:{mail.port}")
+    return Watched(scene, desk, worker, mail)
+
+
+# What happens meanwhile ----------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+@asynccontextmanager
+async def _locked(engine: AsyncEngine, table: str) -> AsyncIterator[None]:
+    """As by a migration that somebody runs at noon: nobody reads the table, for as long as it takes."""
+    async with engine.begin() as connection:
+        for limit in ("transaction_timeout", "idle_in_transaction_session_timeout"):
+            await connection.execute(text(f"SET LOCAL {limit} = 0"))
+        await connection.execute(text(f"LOCK TABLE {table}"))
+        yield
+
+
+async def _kept_running(process: Process) -> None:
+    """As whoever looks after processes does."""
+    while True:
+        if not process.running:
+            process.spawn()
+        await asyncio.sleep(0.1)
+
+
+async def _commands_keep_coming(kafka: str, at_once: int) -> None:
+    async with AIOKafkaProducer(bootstrap_servers=kafka) as producer:
+        while True:
+            for new in [new_command() for _ in range(at_once)]:
+                told = list(headers(new.command_id))
+                await producer.send(BOOKING_COMMANDS.name, new.value, key=new.key, headers=told)
+            await producer.flush()
+            await asyncio.sleep(0.2)
+
+
+# Causes --------------------------------------------------------------------------------------------------------------
+
+
+async def _the_only_worker_is_killed(watched: Watched) -> None:
+    watched.worker.process.kill()
+
+
+async def _the_broker_goes_away(watched: Watched) -> None:
+    await watched.desk.broker.stop()
+
+
+async def _each_worker_dies_of_its_batch(watched: Watched) -> None:
+    """Of what nobody foresaw: the table is not there by its name. Whoever is started next, reads the batch again."""
+    await watched.change("booking", "ALTER TABLE journal RENAME TO journal_of_before")
+    end = watched.scene.until_the_end
+    end.push_async_callback(watched.change, "booking", "ALTER TABLE journal_of_before RENAME TO journal")
+    await end.enter_async_context(_beside(_kept_running(watched.worker.process)))
+    await watched.desk.ask()
+
+
+async def _a_partition_stands_at_a_record(watched: Watched) -> None:
+    await send(watched.desk.kafka, BOOKING_COMMANDS.name, [unparsable()])
+
+
+async def _no_batch_is_done_while_commands_come(watched: Watched, at_once: int = 1) -> None:
+    end = watched.scene.until_the_end
+    await end.enter_async_context(_locked(watched.scene.engines["booking"], "journal"))
+    await end.enter_async_context(_beside(_commands_keep_coming(watched.desk.kafka, at_once)))
+
+
+async def _something_is_no_message(watched: Watched) -> None:
+    async with AIOKafkaProducer(bootstrap_servers=watched.desk.kafka) as producer:
+        await producer.send_and_wait(BOOKING_COMMANDS.name, b"no JSON", key=b"k")
+
+
+async def _another_worker_died_between_its_commit_and_its_answer(watched: Watched) -> None:
+    """Eleven minutes ago; and nobody reads the command again."""
+    with suppress(BrokerAway):
+        await Interrupted(watched.scene.engines["booking"]).handle(schedule())
+    await watched.change("booking", "UPDATE journal SET handled_at = handled_at - interval '11 minutes'")
+
+
+async def _a_reader_is_put_off_for_an_hour(watched: Watched) -> None:
+    watched.mail.script["RCPT"] = ["451 4.7.1 Greylisted, come back later"]
+    await watched.scene.queue.add(about(declined(), "a"))
+    await watched.scene.queue.time_passes(3700)
+
+
+async def _a_reader_does_not_exist(watched: Watched) -> None:
+    watched.mail.script["RCPT"] = ["550 5.1.1 No such user"]
+    await watched.scene.queue.add(about(declined(), "a"))
+
+
+async def _a_balance_is_altered(watched: Watched) -> None:
+    await watched.scene.credits.take(granted(12))
+    await watched.change("credits", "UPDATE accounts SET balance_credits = balance_credits + 5")
+
+
+async def _somebody_keeps_the_accounts_to_himself(watched: Watched) -> None:
+    await watched.scene.until_the_end.enter_async_context(_locked(watched.scene.engines["credits"], "accounts"))
+
+
+ALERT_CAUSES: Final[Mapping[str, AlertCause]] = {
+    "NoWorker": AlertCause(_the_only_worker_is_killed),
+    "NoWorkerReady": AlertCause(_the_broker_goes_away),
+    "WorkerNotReady": AlertCause(_the_broker_goes_away, labels={"part": "broker"}),
+    "WorkerRestarts": AlertCause(_each_worker_dies_of_its_batch),
+    "RecordUnparsed": AlertCause(_a_partition_stands_at_a_record),
+    "RecordsWaitTooLong": AlertCause(_no_batch_is_done_while_commands_come),
+    "LagGrows": AlertCause(partial(_no_batch_is_done_while_commands_come, at_once=300)),
+    "NothingHandled": AlertCause(_no_batch_is_done_while_commands_come),
+    "BatchesRetried": AlertCause(_no_batch_is_done_while_commands_come, labels={"failure": "passing"}),
+    "DeadLetters": AlertCause(_something_is_no_message, labels={"class": "Unreadable"}),
+    "AnswersUnannounced": AlertCause(_another_worker_died_between_its_commit_and_its_answer),
+    "EmailsWaitTooLong": AlertCause(_a_reader_is_put_off_for_an_hour, "notifier"),
+    "EmailsFailed": AlertCause(_a_reader_does_not_exist, "notifier"),
+    "LedgerDoesNotBalance": AlertCause(_a_balance_is_altered, "credits"),
+    "LedgerUnchecked": AlertCause(_somebody_keeps_the_accounts_to_himself, "credits"),
+}
