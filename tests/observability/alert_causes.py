@@ -90,7 +90,7 @@ async def _kept_running(process: Process) -> None:
         await asyncio.sleep(0.1)
 
 
-async def _commands_keep_coming(kafka: str, at_once: int) -> None:
+async def _ask_again_and_again(kafka: str, at_once: int) -> None:
     async with AIOKafkaProducer(bootstrap_servers=kafka) as producer:
         while True:
             for new in [new_command() for _ in range(at_once)]:
@@ -98,6 +98,12 @@ async def _commands_keep_coming(kafka: str, at_once: int) -> None:
                 await producer.send(BOOKING_COMMANDS.name, new.value, key=new.key, headers=told)
             await producer.flush()
             await asyncio.sleep(0.2)
+
+
+async def commands_keep_coming(watched: Watched, at_once: int = 1) -> None:
+    """For booking, until the end."""
+    asking = _ask_again_and_again(watched.desk.kafka, at_once)
+    await watched.scene.until_the_end.enter_async_context(_beside(asking))
 
 
 # Causes --------------------------------------------------------------------------------------------------------------
@@ -125,9 +131,8 @@ async def _a_partition_stands_at_a_record(watched: Watched) -> None:
 
 
 async def _no_batch_is_done_while_commands_come(watched: Watched, at_once: int = 1) -> None:
-    end = watched.scene.until_the_end
-    await end.enter_async_context(_locked(watched.scene.engines["booking"], "journal"))
-    await end.enter_async_context(_beside(_commands_keep_coming(watched.desk.kafka, at_once)))
+    await watched.scene.until_the_end.enter_async_context(_locked(watched.scene.engines["booking"], "journal"))
+    await commands_keep_coming(watched, at_once)
 
 
 async def _something_is_no_message(watched: Watched) -> None:

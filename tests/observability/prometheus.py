@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from devstack.parts import free_port, until
 from devstack.processes import Process
@@ -42,17 +42,19 @@ class Prometheus:
 
         return await until(does, 60)
 
-    async def is_silent_about(self, group: str) -> bool:
-        """Within a minute, once it has looked: before it asks anybody, it takes everybody for gone.
+    async def is_silent_about(self, group: str, *, seconds: int = 3) -> bool:
+        """Within two minutes: that it has asked for so many seconds, and that nothing has fired meanwhile.
 
-        Of the groups that it does not ask, it says so for ever.
+        Before it asks anybody, it takes everybody for gone; whoever has just started may not be ready yet.
         """
+        fired = f'present_over_time(ALERTS{{alertstate="firing",group="{group}"}}[{seconds}s])'
+        asked = f'coaching_ready{{group="{group}"}} offset {seconds}s unless on (group) {fired}'
 
         async def silent() -> bool:
-            about = {told["group"] for told in await self.firing()}
-            return bool(about) and group not in about
+            told = await asyncio.to_thread(self._get, f"/api/v1/query?query={quote(asked)}")
+            return bool(told["data"]["result"])
 
-        return await until(silent, 60)
+        return await until(silent, 120)
 
     async def is_ready(self) -> bool:
         try:

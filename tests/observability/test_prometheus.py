@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.observability.alert_causes import ALERT_CAUSES, watched
+from tests.observability.alert_causes import ALERT_CAUSES, commands_keep_coming, watched
 from tests.observability.prometheus import hurried, prometheus
 from tests.observability.promtool import FOLDER
 from tests.observability.rules import Alert, alerts
@@ -29,6 +29,15 @@ def test_a_rule_in_a_hurry_is_ours_but_for_its_durations_and_the_age_of_a_record
     assert durations
     for was, is_now in durations:
         assert re.sub(r"\d+[mh]\b", "…", was) == re.sub(r"\d+[sm]\b", "…", is_now)
+
+
+@pytest.mark.parametrize("service", ["booking", "credits", "notifier"])
+async def test_no_alert_fires_about_a_worker_that_is_well(scene: Scene, service: str) -> None:
+    """For longer than any window in which something has to happen lasts here; booking has work meanwhile."""
+    at_work = await watched(scene, service)
+    await commands_keep_coming(at_work)
+    async with prometheus(at_work.worker.health, scene.home / "prometheus") as server:
+        assert await server.is_silent_about(service, seconds=20)
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=[alert.name for alert in ALERTS])
