@@ -50,7 +50,7 @@ class AlertCause:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
-async def watched(scene: Scene, service: str) -> Watched:
+async def watch(scene: Scene, service: str) -> Watched:
     """A worker of the service at work, with a mail server that takes everything."""
     mail = await scene.until_the_end.enter_async_context(scripted_server())
     desk = await scene.desk(service)

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.observability.alert_causes import ALERT_CAUSES, commands_keep_coming, watched
+from tests.observability.alert_causes import ALERT_CAUSES, commands_keep_coming, watch
 from tests.observability.prometheus import hurried, prometheus
 from tests.observability.promtool import FOLDER
 from tests.observability.rules import Alert, alerts
@@ -34,7 +34,7 @@ def test_a_rule_in_a_hurry_is_ours_but_for_its_durations_and_the_age_of_a_record
 @pytest.mark.parametrize("service", ["booking", "credits", "notifier"])
 async def test_no_alert_fires_about_a_worker_that_is_well(scene: Scene, service: str) -> None:
     """For longer than any window in which something has to happen lasts here; booking has work meanwhile."""
-    at_work = await watched(scene, service)
+    at_work = await watch(scene, service)
     await commands_keep_coming(at_work)
     async with prometheus(at_work.worker.health, scene.home / "prometheus") as server:
         assert await server.is_silent_about(service, seconds=20)
@@ -43,7 +43,7 @@ async def test_no_alert_fires_about_a_worker_that_is_well(scene: Scene, service:
 @pytest.mark.parametrize("alert", ALERTS, ids=[alert.name for alert in ALERTS])
 async def test_an_alert_fires_once_its_condition_is_caused_and_not_before(scene: Scene, alert: Alert) -> None:
     cause = ALERT_CAUSES[alert.name]
-    at_work = await watched(scene, cause.service)
+    at_work = await watch(scene, cause.service)
     async with prometheus(at_work.worker.health, scene.home / "prometheus") as server:
         assert await server.is_silent_about(cause.service)
         await cause.happens(at_work)
