@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mappi
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from http.client import HTTPException
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
@@ -12,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.topics import BOOKING_COMMANDS
-from devstack.processes import Process
+from devstack.parts import until
 from messaging.retry import BrokerAway
 from tests.booking.bus import schedule
 from tests.credits.story import granted
@@ -82,12 +83,21 @@ async def _locked(engine: AsyncEngine, table: str) -> AsyncIterator[None]:
         yield
 
 
-async def _kept_running(process: Process) -> None:
-    """As whoever looks after processes does."""
+async def _killed_and_started_again(worker: Worker) -> None:
+    """As by a machine that has no memory left, and by whoever looks after its processes."""
+
+    async def tells() -> bool:
+        try:
+            await worker.readiness()
+        except (OSError, HTTPException):
+            return False
+        return True
+
     while True:
-        if not process.running:
-            process.spawn()
-        await asyncio.sleep(0.1)
+        worker.process.kill()
+        worker.process.spawn()
+        assert await until(tells, 60)
+        await asyncio.sleep(2)  # Prometheus asks every second
 
 
 async def _ask_again_and_again(kafka: str, at_once: int) -> None:
@@ -117,13 +127,9 @@ async def _the_broker_goes_away(watched: Watched) -> None:
     await watched.desk.broker.stop()
 
 
-async def _each_worker_dies_of_its_batch(watched: Watched) -> None:
-    """Of what nobody foresaw: the table is not there by its name. Whoever is started next, reads the batch again."""
-    await watched.change("booking", "ALTER TABLE journal RENAME TO journal_of_before")
-    end = watched.scene.until_the_end
-    end.push_async_callback(watched.change, "booking", "ALTER TABLE journal_of_before RENAME TO journal")
-    await end.enter_async_context(_beside(_kept_running(watched.worker.process)))
-    await watched.desk.ask()
+async def _the_worker_is_killed_again_and_again(watched: Watched) -> None:
+    """It need not come to work in between: the development broker never finds out that its predecessor is dead."""
+    await watched.scene.until_the_end.enter_async_context(_beside(_killed_and_started_again(watched.worker)))
 
 
 async def _a_partition_stands_at_a_record(watched: Watched) -> None:
@@ -171,7 +177,7 @@ ALERT_CAUSES: Final[Mapping[str, AlertCause]] = {
     "NoWorker": AlertCause(_the_only_worker_is_killed),
     "NoWorkerReady": AlertCause(_the_broker_goes_away),
     "WorkerNotReady": AlertCause(_the_broker_goes_away, labels={"part": "broker"}),
-    "WorkerRestarts": AlertCause(_each_worker_dies_of_its_batch),
+    "WorkerRestarts": AlertCause(_the_worker_is_killed_again_and_again),
     "RecordUnparsed": AlertCause(_a_partition_stands_at_a_record),
     "RecordsWaitTooLong": AlertCause(_no_batch_is_done_while_commands_come),
     "LagGrows": AlertCause(partial(_no_batch_is_done_while_commands_come, at_once=300)),
