@@ -113,8 +113,9 @@ _REMOVE_DEAD = text("""
     )
 """)
 
+# It is handled now: whatever measures how long an answer is unannounced, or kept, begins with the answer.
 _SETTLE = text("""
-    UPDATE journal SET answers = late.answers, announced = false
+    UPDATE journal SET answers = late.answers, announced = false, handled_at = now()
     FROM unnest(CAST(:message_ids AS uuid[]), CAST(:topics AS text[]), CAST(:answers AS text[]))
          AS late (message_id, topic, answers)
     WHERE journal.message_id = ANY(CAST(:message_ids AS uuid[]))

@@ -121,6 +121,21 @@ async def test_an_answer_that_had_to_wait_is_announced_where_it_stands_among_the
     assert left[2].records() == (LATE,)
 
 
+async def test_an_answer_that_had_to_wait_is_as_old_as_itself_and_not_as_what_it_answers(
+    connection: AsyncConnection,
+) -> None:
+    waiting, cause, old = entry("a"), entry("a", ANSWER), entry("a")
+    await journal.write(connection, [waiting, old])
+    await age(connection, [waiting, old], 45.1)
+    await journal.write(connection, [cause])
+    await journal.settle(connection, [(waiting.key, (LATE,))], order=[cause.key, waiting.key])
+    assert await journal.count_unannounced(connection) == (2, 0)
+
+    await journal.mark_announced(connection, [cause.key, waiting.key])
+    assert await journal.remove_old(connection) == 1
+    assert set(await journal.look_up(connection, [waiting.key, cause.key, old.key])) == {waiting.key, cause.key}
+
+
 async def test_with_nothing_late_the_order_is_that_of_writing(connection: AsyncConnection) -> None:
     first, second = entry("a", ANSWER), entry("a", ANSWER)
     await journal.write(connection, [first, second])
