@@ -92,6 +92,11 @@ LEDGER_LOOKS: Final = Counter(
     "Looks at some of the accounts that were not cut off; one at an empty ledger counts as well.",
     ["group"],
 )
+LEDGER_SKIPPED: Final = Counter(
+    "coaching_ledger_skipped_accounts_total",
+    "Accounts whose balance was not compared, because adding up their transfers takes too long; each once a pass.",
+    ["group"],
+)
 
 
 def count_each(counter: Counter, group: str, labels: Iterable[tuple[str, ...]]) -> None:

@@ -4,12 +4,15 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.credits.books import Account, Fact, Granted, Session, Transfer, Wait
 
 CONTENDED = frozenset({"transfers_grant"})
 """Two workers, each with the lock of another account, can be given one grant id at the same time."""
+
+_QUERY_CANCELED = "57014"
 
 _ADD_SESSIONS = text("""
     INSERT INTO sessions (session_id) SELECT * FROM unnest(CAST(:session_ids AS uuid[])) ON CONFLICT DO NOTHING
@@ -82,6 +85,8 @@ _CHANGE_ACCOUNTS = text("""
     WHERE accounts.account_id = ANY(CAST(:account_ids AS uuid[])) AND accounts.account_id = changed.account_id
 """)
 
+_LIMIT_STATEMENTS = text("SELECT set_config('statement_timeout', :milliseconds, true)")
+
 # Each balance and its transfers as of the same moment: they are written together.
 _COMPARE_BALANCES = text("""
     WITH page AS MATERIALIZED (
@@ -94,6 +99,10 @@ _COMPARE_BALANCES = text("""
         FROM transfers WHERE transfers.account_id = page.account_id
     ) AS ledger
     ORDER BY account_id
+""")
+
+_NEXT_ACCOUNT = text("""
+    SELECT account_id::text FROM accounts WHERE account_id > CAST(:after AS uuid) ORDER BY account_id LIMIT 1
 """)
 
 _ADD_TRANSFERS = text("""
@@ -169,10 +178,28 @@ async def read_grants(connection: AsyncConnection, grant_ids: Collection[str]) -
     ]
 
 
-async def compare_balances(connection: AsyncConnection, *, after: str, at_most: int) -> list[tuple[str, int]]:
-    """The next accounts in the order of their ids, each with how many credits its balance is from what was moved."""
-    rows = await connection.execute(_COMPARE_BALANCES, {"after": after, "at_most": at_most})
+async def compare_balances(
+    connection: AsyncConnection, *, after: str, at_most: int, within_seconds: float
+) -> list[tuple[str, int]] | None:
+    """The next accounts in the order of their ids, each with how many credits its balance is from what was moved.
+
+    None where that takes longer than it may: the database cut it off, and the transaction goes on.
+    """
+    try:
+        async with connection.begin_nested():
+            await connection.execute(_LIMIT_STATEMENTS, {"milliseconds": str(round(within_seconds * 1000))})
+            rows = await connection.execute(_COMPARE_BALANCES, {"after": after, "at_most": at_most})
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) != _QUERY_CANCELED:
+            raise
+        return None
     return [(account_id, difference) for account_id, difference in rows]
+
+
+async def next_account(connection: AsyncConnection, *, after: str) -> str:
+    """The id of the first account beyond `after`, which must be there."""
+    account_id: str = (await connection.execute(_NEXT_ACCOUNT, {"after": after})).scalar_one()
+    return account_id
 
 
 async def change_sessions(connection: AsyncConnection, sessions: Sequence[Session]) -> None:

@@ -1,12 +1,13 @@
 """A credits worker without its broker: records in, answers in a list, everything else as in production."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from contracts.catalog import decode
 from contracts.fields import Message
@@ -42,6 +43,17 @@ async def empty(engine: AsyncEngine) -> None:
         for table in ("transfers", "accounts", "sessions", "journal"):
             await connection.execute(text(f"DELETE FROM {table}"))
         await connection.execute(text(f"ALTER TABLE transfers ENABLE {always} TRIGGER transfers_never_change"))
+
+
+@asynccontextmanager
+async def slow_to_add_up(engine: AsyncEngine, account: str) -> AsyncIterator[AsyncConnection]:
+    """A transaction in which this account's transfers take as long as if they were millions; it is rolled back."""
+    async with engine.connect() as connection:
+        await connection.execute(text("ALTER TABLE transfers RENAME TO all_transfers"))
+        slow = f"CASE WHEN account_id = '{id_of(account)}' THEN pg_sleep(30) IS NOT NULL ELSE true END"
+        await connection.execute(text(f"CREATE VIEW transfers AS SELECT * FROM all_transfers WHERE {slow}"))
+        yield connection
+        await connection.rollback()
 
 
 class Killed(BaseException):

@@ -11,6 +11,7 @@ from messaging.retry import BrokerAway
 from messaging.upkeep import Upkeep
 from services.credits.balance import BalanceCheck
 from tests.booking.bus import BookingWorker, schedule
+from tests.credits.desk import slow_to_add_up
 from tests.credits.story import granted
 from tests.messaging.unparsable import send, unparsable
 from tests.notifier.mailroom import all_become, mailroom
@@ -87,6 +88,12 @@ async def _a_balance_is_altered(scene: Scene) -> None:
         await BalanceCheck().look(connection)
 
 
+async def _an_account_takes_too_long_to_add_up(scene: Scene) -> None:
+    await scene.credits.take(granted(12, account="ana"))
+    async with slow_to_add_up(scene.engines["credits"], "ana") as connection:
+        await BalanceCheck(page_accounts=1, page_seconds=0.2).look(connection)
+
+
 BOOKING: Final = {"group": "booking"}
 CREDITS: Final = {"group": "credits"}
 NOTIFIER: Final = {"group": "notifier"}
@@ -116,4 +123,5 @@ CAUSES: Final[Mapping[str, Cause]] = {
     "coaching_ledger_difference_credits": Cause(_a_balance_is_altered, CREDITS),
     "coaching_ledger_checked_accounts_total": Cause(_a_balance_is_altered, CREDITS),
     "coaching_ledger_looks_total": Cause(_a_balance_is_altered, CREDITS),
+    "coaching_ledger_skipped_accounts_total": Cause(_an_account_takes_too_long_to_add_up, CREDITS),
 }
