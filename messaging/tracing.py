@@ -12,9 +12,10 @@ semantic conventions for messaging, Kafka and CloudEvents. Nothing of what a mes
 
 import asyncio
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
 from opentelemetry.context import Context
@@ -37,6 +38,15 @@ STOP_SECONDS: Final = 1.0
 _HEADER: Final = "traceparent"
 _W3C: Final = TraceContextTextMapPropagator()
 _KAFKA: Final[Attributes] = {"messaging.system": "kafka"}
+_PLACE: Final = tuple(PREFIX + part for part in ("topic", "partition", "offset"))
+
+
+@dataclass(frozen=True, slots=True)
+class _UnderWay:
+    """The `process` spans of a batch that has not ended: by the places of their messages, and by their ids."""
+
+    by_place: dict[tuple[str, ...], Span] = field(default_factory=dict)
+    by_id: dict[str, list[Span]] = field(default_factory=lambda: defaultdict(list))
 
 
 class Tracer:
@@ -52,12 +62,14 @@ class Tracer:
         )
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("coaching")
+        self._under_way = _UnderWay()
 
     @contextmanager
     def handling(self, readings: Sequence[Reading[M]]) -> Iterator[Sequence[Reading[M]]]:
         """The messages of a batch as they are to be handled: what is traced carries the context of its own span.
 
-        So whatever follows from a message belongs to it, at once or much later, wherever its context is kept.
+        So whatever follows from a message belongs to it, at once or much later, wherever its context is kept. One
+        batch at a time: what is published meanwhile tells how its messages ended.
         """
         contexts = [_sampled(_traceparent(reading)) for reading in readings]
         sampled = [context for context in contexts if context is not None]
@@ -71,9 +83,14 @@ class Tracer:
                 carrying.append(reading)
             else:
                 spans.append(span := self._start_process(reading, context, batch))
+                self._under_way.by_place[tuple(map(str, reading.place))] = span
+                self._under_way.by_id[reading.envelope.id].append(span)
                 carrying.append(_handled_in(span, reading))
         with _ended(*spans):
-            yield carrying
+            try:
+                yield carrying
+            finally:
+                self._under_way = _UnderWay()
 
     def publishing(self, publish: Publish) -> Publish:
         """`publish`, with a span for each record that is traced."""
@@ -98,9 +115,13 @@ class Tracer:
             if context is None:
                 carrying.append(record)
                 continue
-            is_letter = f"{PREFIX}topic" in headers
+            is_letter = _PLACE[0] in headers
             span = self._start_send(record.topic, headers, context, is_letter=is_letter)
             spans.append(span)
+            if is_letter:
+                self._tell_what_died(headers)
+            else:
+                self._link_who_asked_again(headers, context, span)
             # A dead letter keeps its original's headers: by them it goes on in the same trace once it is replayed.
             carrying.append(record if is_letter else _sent_in(span, record))
         with _ended(*spans):
@@ -124,6 +145,19 @@ class Tracer:
         rest.start()
         await asyncio.to_thread(rest.join, STOP_SECONDS)
         return not rest.is_alive()
+
+    def _tell_what_died(self, letter: Mapping[str, str]) -> None:
+        """Its batch ends well, and it did not."""
+        span = self._under_way.by_place.get(tuple(letter.get(name, "") for name in _PLACE))
+        if span is not None:
+            _fail(span, letter[f"{PREFIX}class"])
+
+    def _link_who_asked_again(self, answer: Mapping[str, str], context: Context, send: Span) -> None:
+        """The answer to a message that came again is a part of the trace in which it came first."""
+        parent_id = get_current_span(context).get_span_context().span_id
+        for span in self._under_way.by_id.get(answer.get("ce_causationid", ""), ()):
+            if span.get_span_context().span_id != parent_id:
+                span.add_link(send.get_span_context())
 
     def _start_batch(self, readings: Sequence[Reading[M]], sampled: Sequence[Context]) -> Span:
         attributes = {

@@ -21,7 +21,20 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from messaging.records import Outgoing, Record
 from messaging.retry import BrokerAway
 from messaging.tracing import STOP_SECONDS, Tracer, _Exporter
-from tests.messaging.bench import Bench, Log, add, await_next, divide, header, headers, new_id, record
+from tests.messaging.bench import (
+    Bench,
+    Log,
+    add,
+    await_next,
+    divide,
+    doubled,
+    elsewhere,
+    header,
+    headers,
+    new_id,
+    record,
+    replayed,
+)
 from tests.messaging.toy import GROUP, make_codec
 from tests.messaging.toy_process import ROOT
 
@@ -53,6 +66,10 @@ class Spans:
     async def all(self) -> Sequence[ReadableSpan]:
         assert await self.tracer.stop()
         return self._exporter.get_finished_spans()
+
+    async def in_order(self, *names: str) -> list[ReadableSpan]:
+        """Those of the first name, then those of the second, and so on; of one name in the order of their ends."""
+        return sorted(await self.all(), key=lambda span: names.index(span.name))
 
     async def named(self, name: str) -> list[ReadableSpan]:
         return [span for span in await self.all() if span.name == name]
@@ -157,6 +174,26 @@ async def test_an_answer_that_had_to_wait_belongs_to_the_trace_of_what_it_answer
     assert header(late, "traceparent") == written(send.context)
 
 
+async def test_a_command_that_comes_again_is_linked_to_its_answer_in_the_trace_where_it_came_first(
+    engine: AsyncEngine,
+) -> None:
+    """In the same batch, and in another worker's."""
+    first, second = Spans(), Spans()
+    command = add(new_id())
+    retry = traced(elsewhere(command), "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+    await Bench(engine, tracer=first.tracer).process(traced(command), retry)
+    await Bench(engine, tracer=second.tracer).process(retry)
+
+    _, send, answered, repeated = await first.in_order("process batch", "send toy.counts", "process toy.commands")
+    assert written(send.parent) == written(answered.context)
+    assert [len(answered.links), len(repeated.links)] == [1, 2]
+    assert repeated.links[1].context == send.context
+    _, send, repeated = await second.in_order("process batch", "send toy.counts", "process toy.commands")
+    assert written(repeated.parent) == header(retry, "traceparent")
+    assert written(send.parent) == written(answered.context)
+    assert [link.context for link in repeated.links[1:]] == [send.context]
+
+
 async def test_a_dead_letter_keeps_its_headers_and_shows_in_the_trace(engine: AsyncEngine) -> None:
     spans = Spans()
     original = traced(divide(new_id(), 0))
@@ -166,6 +203,29 @@ async def test_a_dead_letter_keeps_its_headers_and_shows_in_the_trace(engine: As
     # nothing follows from it: its context is in no record
     assert send.kind is SpanKind.CLIENT
     assert written(send.parent) == TRACEPARENT
+
+
+async def test_a_message_that_died_has_failed_in_its_trace_and_nothing_else_has(engine: AsyncEngine) -> None:
+    spans, counter, event_id = Spans(), new_id(), new_id()
+    handled, divided = doubled(counter, message_id=event_id), divide(counter, 0)
+    rejected, reused = add(counter, "x"), doubled(new_id(), message_id=event_id)
+    await Bench(engine, tracer=spans.tracer).process(*map(traced, (handled, divided, rejected, reused)))
+    told = await spans.all()
+    failed = [span for span in told if not span.status.is_ok]
+    assert {attributes(span)["messaging.kafka.offset"]: attributes(span)["error.type"] for span in failed} == {
+        divided.place.offset: "ZeroDivisionError",
+        reused.place.offset: "IdReused",
+    }
+    assert sum(span.name.startswith("process toy.") for span in told) == 4
+
+
+async def test_a_replayed_letter_that_dies_again_has_failed_again(engine: AsyncEngine) -> None:
+    first, second = Spans(), Spans()
+    (letter,) = await Bench(engine, tracer=first.tracer).process(traced(divide(new_id(), 0)))
+    await Bench(engine, tracer=second.tracer).process(replayed(letter))
+    (process,) = await second.named("process toy.commands")
+    assert attributes(process)["error.type"] == "ZeroDivisionError"
+    assert written(process.parent) == TRACEPARENT
 
 
 async def test_of_what_is_no_message_no_header_is_told(engine: AsyncEngine) -> None:
