@@ -25,7 +25,8 @@ _ATTRIBUTES: Final[Mapping[str, Part]] = {
     "correlationid": {
         "type": "string",
         "maxLength": 256,
-        "description": "Carried on into all that comes of it; else the id of the command with which it began.",
+        "description": "Names a conversation, and no person: all that comes of it has it, and so have traces. "
+        "Else the id of the command with which it began.",
     },
     "causationid": {"type": "string", "format": "uuid", "description": "The ce_id of the message that it answers."},
 }

@@ -7,7 +7,8 @@
             send email              CLIENT
 
 Only what came with a sampled context is traced: a trace begins upstream. Names and attributes are OpenTelemetry's
-semantic conventions for messaging, Kafka and CloudEvents. Nothing of what a message says is told.
+semantic conventions for messaging, Kafka and CloudEvents. Of what a message says nothing is told; of its envelope the
+id, the type and the correlation id, a text of upstream's own, which is to name no person (docs/contracts.md).
 """
 
 import asyncio
