@@ -181,7 +181,16 @@ async def test_rows_are_found_by_their_keys_whatever_the_planner_thinks_of_the_t
     await journal.settle(connection, [(key, (LATE,)) for key in ours], order=ours)
     await journal.forget_dead(connection, ours)
     assert len(await journal.look_up(connection, ours)) == len(ours)
+    assert (await journal.count_unannounced(connection, at_most=300))[0] == 300
     assert await rows_read_in_transaction(connection, "journal") - before < 1_000
+
+
+async def test_what_is_unannounced_is_counted_without_reading_what_is_announced(connection: AsyncConnection) -> None:
+    await connection.execute(text("SET LOCAL transaction_timeout = 0"))
+    await journal.write(connection, [entry("a") for _ in range(20_000)] + [entry("a", ANSWER) for _ in range(100)])
+    before = await rows_read_in_transaction(connection, "journal")
+    assert (await journal.count_unannounced(connection))[0] == 100
+    assert await rows_read_in_transaction(connection, "journal") - before == 100
 
 
 async def age(connection: AsyncConnection, entries: Iterable[Entry], days: float) -> None:

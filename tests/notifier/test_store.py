@@ -468,6 +468,10 @@ async def test_no_query_reads_more_however_many_were_sent_and_wait(queue: Queue)
         await store.end_leases(connection, unknown_wait_seconds=900)
         await store.forget_people(connection)
     assert len(decided) == 50
+    async with rows_read(queue, at_most=1_950) as connection:
+        assert (await store.count_waiting(connection))[0] == 1_950
+    async with rows_read(queue, at_most=500) as connection:
+        assert (await store.count_waiting(connection, at_most=500))[0] == 500
 
 
 @asynccontextmanager
