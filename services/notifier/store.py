@@ -245,11 +245,10 @@ _RECORD = text(f"""
     RETURNING {_DECIDED}
 """)
 
-# One that an operator has sent again waits since its next try was due: when it was sent again is not kept.
 _COUNT_WAITING = text("""
-    SELECT count(*), greatest(coalesce(extract(epoch FROM now() - min(since)), 0), 0)::double precision
+    SELECT count(*), coalesce(extract(epoch FROM now() - min(since)), 0)::double precision
     FROM (
-        SELECT CASE WHEN times_resent = 0 THEN created_at ELSE not_before END AS since
+        SELECT coalesce(resent_at, created_at) AS since
         FROM emails WHERE status IN ('waiting', 'unknown') LIMIT :at_most
     ) AS waiting
 """)

@@ -12,7 +12,7 @@ from services.notifier import store
 from services.notifier.notices import Fact, notices
 from services.notifier.store import Claimed, Decided, EndedLeases, NewEmail, Result, Turn
 
-TIMES = ("not_before", "claimed_at", "lease_until", "decided_at", "created_at")
+TIMES = ("not_before", "claimed_at", "lease_until", "decided_at", "created_at", "resent_at")
 LEASE_SECONDS = 60.0
 
 

@@ -389,15 +389,20 @@ async def test_what_waits_is_counted_with_the_age_of_the_oldest_and_no_further_t
     assert (await waiting(queue, at_most=1))[0] == 1
 
 
-async def test_an_email_that_an_operator_has_sent_again_waits_since_then(queue: Queue) -> None:
+async def test_an_email_that_an_operator_has_sent_again_waits_since_then_however_often_it_is_put_off(
+    queue: Queue,
+) -> None:
     await queue.add(about(declined(), "a"))
     await queue.send(await queue.claim())
     await queue.run("UPDATE emails SET announced = true")
     await queue.time_passes(24 * 3600)
     await queue.run("SELECT resend_email(email_id, true) FROM emails")
-    count, oldest_age_seconds = await waiting(queue)
-    assert count == 1
-    assert oldest_age_seconds < 60
+    for age_seconds in (0, 600, 1200):
+        count, oldest_age_seconds = await waiting(queue)
+        assert count == 1
+        assert oldest_age_seconds == pytest.approx(age_seconds, abs=5)
+        await queue.record(*(postponed(email, seconds=600) for email in await queue.claim()))
+        await queue.time_passes(600)
 
 
 async def left(queue: Queue, *, age_seconds: float = 0) -> list[store.Decided]:
