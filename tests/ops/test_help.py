@@ -16,7 +16,8 @@ from tests.ops.typed import Run
 
 # A script, which is the same for everybody.
 NOT_FOR_PROGRAMS = {"completion"}
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
 
 
 @pytest.mark.parametrize("command", ALL)
@@ -37,6 +38,14 @@ async def test_the_example_of_whatever_is_sent_is_a_command_that_can_be_sent(run
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_speaks_to_programs_as_well(command: str) -> None:
     assert ("--json" in options_of(command)) == (command not in NOT_FOR_PROGRAMS)
+
+
+@pytest.mark.parametrize("document", ["operating.md", "settings.md"])
+def test_a_document_names_the_commands_that_do_without_kafka(document: str) -> None:
+    text = (ROOT / "docs" / document).read_text()
+    (named,) = re.findall(r"all but ((?:`[a-z]+`(?:,\s| and )?)+)(?: take `KAFKA_BOOTSTRAP_SERVERS`| \|)", text)
+    without = {command.split()[0] for command in COMMANDS if "--bootstrap-servers" not in options_of(command)}
+    assert set(re.findall(r"`(\w+)`", named)) == without
 
 
 async def test_help_is_wrapped_where_it_is_shown_and_not_where_it_is_written(run: Run) -> None:
