@@ -1,5 +1,6 @@
 """What docs/runbook.md has one do, done: its statements in the services' databases, and the effects of its commands."""
 
+import asyncio
 import re
 from typing import Any
 
@@ -8,7 +9,9 @@ from prometheus_client import REGISTRY
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from contracts.topics import GROUPS, Group
+from devstack.parts import until
 from messaging import journal
+from messaging.database import create_engine
 from messaging.journal import Entry
 from messaging.records import Outgoing, Place
 from services.credits.balance import BalanceCheck
@@ -54,7 +57,7 @@ async def ask(engine: AsyncEngine, statement: str) -> list[tuple[Any, ...]]:
 
 
 def test_every_statement_that_one_is_told_to_run_is_run_here() -> None:
-    tried = {"AnswersUnannounced", "EmailsWaitTooLong", "EmailsFailed", "LedgerDoesNotBalance"}
+    tried = {"AnswersUnannounced", "EmailsWaitTooLong", "EmailsFailed", "LedgerDoesNotBalance", "LedgerUnchecked"}
     assert {alert for alert, entry in ENTRIES.items() if statements(entry)} == tried
     assert statements((ROOT / "docs" / "operating.md").read_text()) == []
 
@@ -131,3 +134,27 @@ async def test_a_balance_that_somebody_changed_is_set_to_that_of_the_last_transf
     async with scene.engines["credits"].begin() as connection:
         await BalanceCheck().look(connection)
     assert REGISTRY.get_sample_value("coaching_ledger_difference_credits", {"group": "credits"}) == 5
+
+
+async def test_who_holds_up_credits_by_a_lock_is_told(scene: Scene) -> None:
+    holder = scene.engines["credits"]
+    held_up = create_engine(holder.url, application_name="coaching-credits")
+
+    async def looks() -> None:
+        async with held_up.begin() as connection:
+            await BalanceCheck(page_seconds=30).look(connection)
+
+    async with holder.begin() as connection:
+        await connection.exec_driver_sql("LOCK TABLE accounts")
+        (pid,) = (await connection.exec_driver_sql("SELECT pg_backend_pid()")).one()
+        looking = asyncio.create_task(looks())
+        told: list[tuple[Any, ...]] = []
+
+        async def is_told() -> bool:
+            told[:] = await ask(holder, statement_of("LedgerUnchecked"))
+            return bool(told)
+
+        assert await until(is_told, 5)
+    await looking
+    await held_up.dispose()
+    assert [(row[0], row[-1]) for row in told] == [(pid, "SELECT pg_backend_pid()")]
