@@ -29,6 +29,7 @@ ENTRIES = {entry.partition("\n")[0]: entry for entry in RUNBOOK.split("\n### ")[
 SOMEBODYS_ACCOUNT = "4b0e7c52-6f0d-4b52-9d5e-0a7f6f3f2c11"
 # What each command that the runbook has one do is seen to do.
 EFFECTS = {
+    "audit": "test_damage_in_the_databases_is_found_as_what_it_is",
     "lag": "test_the_lag_is_what_lies_behind_the_committed_offset_and_its_age_that_of_the_first",
     "topics plan": "test_a_plan_says_what_is_missing_and_changes_nothing",
     "topics apply": "test_a_setting_that_somebody_changed_is_corrected_and_one_that_is_not_ours_stays",
