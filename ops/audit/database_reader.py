@@ -3,7 +3,7 @@
     booking    sessions (all columns but client, coach, title and reason, of which the ids alone), holds, journal
     credits    accounts, sessions (session_id, account_id, credits, charge, closed), transfers, journal
     notifier   emails (email_id, event_id, kind, reader, session_id, status, not_before, claimed_at, lease_until,
-               message_id, decided_at, announced), journal
+               message_id, decided_at, announced, times_resent), journal
 
     Of a journal: topic, partition, offset, message_id, state_key, answers, announced.
 
@@ -51,7 +51,7 @@ _TRANSFERS: Final = """
 
 _EMAILS: Final = """
     SELECT email_id::text, event_id::text, kind, reader, session_id::text, status, not_before, claimed_at, lease_until,
-           message_id, decided_at, announced
+           message_id, decided_at, announced, times_resent
     FROM emails
 """
 

@@ -10,7 +10,7 @@ from contracts.booking import RefundApproved, SessionCanceled, SessionDeclined
 from contracts.credits import CreditsCharged, CreditsGranted, CreditsRefunded
 from contracts.topics import BOOKING_EVENTS, CREDITS_EVENTS, NOTIFIER_EVENTS
 from ops.audit.accounts import AccountEvent
-from ops.audit.emails import Asking, EmailKey
+from ops.audit.emails import Asking, EmailKey, News
 from ops.audit.findings import Finding
 from ops.audit.log_rules import LogRules
 from ops.audit.rows import AccountRow, ChargeRow, EmailRow, SessionRow, TransferRow, Unannounced
@@ -236,8 +236,8 @@ class EmailDifferences:
     def conclude(self) -> Iterator[Finding]:
         for event_id, asking in self._log.emails.asking.items():
             yield from self._missing(event_id, asking)
-        for (event_id, kind, reader), news in self._log.emails.news.items():
-            if (event_id, kind, reader) not in self._seen and self._log.extent.is_settled(news.place):
+        for key, news in self._log.emails.first_news():
+            if key not in self._seen and self._log.extent.is_settled(news.place):
                 yield Finding(
                     "not_in_database",
                     f"email {news.email_id}",
@@ -260,24 +260,58 @@ class EmailDifferences:
     def _news(self, about: str, row: EmailRow) -> Iterator[Finding]:
         """What was decided and announced is in the log, and what is in the log was decided so."""
         key: EmailKey = (row.event_id, row.kind, row.reader)  # type: ignore[assignment]  # the table checks readers alone
-        news = self._log.emails.news.get(key)
-        if news is None:
-            # Announced after it was decided, by another clock.
-            shown = row.decided_at is not None and self._log.extent.shows(NOTIFIER_EVENTS.name, row.decided_at)
-            if row.announced and shown:
-                yield Finding(
-                    "not_in_log", about, f"It is {row.status} and announced, and the log does not tell of it."
-                )
-        elif not self._log.extent.is_settled(news.place):
-            return
-        elif row.status != ("sent" if news.sent else "failed"):
+        sendings = self._log.emails.news(key)
+        if untold := self._untold(row, sendings):
             yield Finding(
-                "differs", about, f"It is {row.status}; at {news.place} it {'was sent' if news.sent else 'failed'}."
+                "not_in_log",
+                about,
+                f"It is {row.status}{_again(row.times_resent)}; the log does not tell what became of it "
+                f"{' and '.join(map(_when, untold))}.",
             )
-        elif news.sent and row.message_id != news.message_id:
-            yield Finding("differs", about, f"It went as {row.message_id}; {news.place} says {news.message_id}.")
-        elif row.email_id != news.email_id:
-            yield Finding("differs", about, f"At {news.place} it is called email {news.email_id}.")
+        settled = [news for news in sendings if self._log.extent.is_settled(news.place)]
+        if settled and (how := _how_it_differs(row, settled[-1])) is not None:
+            yield Finding("differs", about, how)
+
+    def _untold(self, row: EmailRow, sendings: Sequence[News]) -> Sequence[int]:
+        """The sendings, by the resends before them, that the log would tell of. Each but the last is announced: before
+        that, nobody can have it sent again.
+        """
+        extent, topic = self._log.extent, NOTIFIER_EVENTS.name
+        announced = row.times_resent + (1 if row.announced else 0)
+        if extent.is_whole(topic):
+            first = 0
+        elif sendings and topic not in extent.blind:
+            # What follows news that is there would be there as well.
+            first = sendings[0].times_resent
+        elif row.decided_at is not None and extent.shows(topic, row.decided_at):
+            # Announced after it was decided, by another clock.
+            first = row.times_resent
+        else:
+            return ()
+        told = {news.times_resent for news in sendings}
+        return [times for times in range(first, announced) if times not in told]
+
+
+def _how_it_differs(row: EmailRow, news: News) -> str | None:
+    """`news` is the latest that the row must know of. Since then, the email may have been sent again."""
+    if row.times_resent < news.times_resent:
+        return f"It is {row.status}{_again(row.times_resent)}; {news.place} tells of it{_again(news.times_resent)}."
+    if row.times_resent == news.times_resent:
+        if row.status != ("sent" if news.sent else "failed"):
+            return f"It is {row.status}; at {news.place} it {'was sent' if news.sent else 'failed'}."
+        if news.sent and row.message_id != news.message_id:
+            return f"It went as {row.message_id}; {news.place} says {news.message_id}."
+    if row.email_id != news.email_id:
+        return f"At {news.place} it is called email {news.email_id}."
+    return None
+
+
+def _again(times_resent: int) -> str:
+    return f", sent again {times_resent} time{'s' if times_resent > 1 else ''}" if times_resent else ""
+
+
+def _when(times_resent: int) -> str:
+    return f"when it was sent again ({times_resent})" if times_resent else "when it was first sent"
 
 
 def _asks_for(asking: Asking, row: EmailRow) -> bool:

@@ -56,7 +56,7 @@ KINDS: Final[Mapping[Kind, str]] = {
     "refunded_twice": "a session was refunded twice (R22)",
     "wrong_refund": "a refund is not of what was charged, or nobody decided it",
     "letter_differs": "a dead letter is not the record that it was (R41)",
-    "email_twice": "an email has two pieces of news: sent twice, or sent and failed (R30)",
+    "email_twice": "one sending of an email has two pieces of news: sent twice, or sent and failed (R30)",
     "email_unexpected": "there is news of an email that its event does not ask for (R31)",
     # The databases.
     "email_stuck": "an email's claim is over, and the notifier that works does not take it back",

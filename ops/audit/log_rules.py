@@ -121,7 +121,7 @@ class LogRules:
             "confirmations_waiting": settlement.confirmations_waiting,
             "refunds_waiting": settlement.refunds_waiting,
             "settlements_unchecked": settlement.unchecked,
-            "emails_told": len(self.emails.news),
+            "emails_told": len(self.emails),
         }
 
     def _hear(self, said: Said) -> Iterator[Finding]:

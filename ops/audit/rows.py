@@ -85,6 +85,8 @@ class TransferRow:
 
 @dataclass(frozen=True, slots=True)
 class EmailRow:
+    """An email, as the notifier has it since it was last sent, or since operators had it sent again so many times."""
+
     email_id: str
     event_id: str
     kind: str
@@ -97,6 +99,7 @@ class EmailRow:
     message_id: str | None
     decided_at: datetime | None
     announced: bool
+    times_resent: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,12 @@ async def mails_of(stack: Stack, email_id: str) -> list[Mail]:
     return [mail for mail in await stack.mailbox.mails() if email_id in mail.message["Message-ID"]]
 
 
+async def audited(run: Run) -> tuple[int, str]:
+    """The exit code and the last word of `coaching audit`."""
+    exit_code, out, err = await run("audit")
+    return exit_code, out.splitlines()[-1] if exit_code == 0 else err
+
+
 async def test_an_email_is_looked_at_and_then_sent_again(run: Run, at_work: Stack) -> None:
     email_id = (await emails_of_a_canceled_session(run))["session_canceled", "coach"]
     exit_code, out, err = await run("emails", "resend", email_id)
@@ -80,6 +86,7 @@ async def test_an_email_is_looked_at_and_then_sent_again(run: Run, at_work: Stac
     assert (first.subject, first.recipients) == (again.subject, again.recipients)
     _, out, _ = await run("emails", "resend", email_id)
     assert "sent again once" in out
+    assert await audited(run) == (0, "All that was looked at is as it must be.")
 
 
 async def test_news_that_no_longer_holds_is_refused_with_what_to_send_instead(run: Run, at_work: Stack) -> None:
@@ -112,9 +119,11 @@ async def test_an_email_that_waits_for_the_mail_server_is_told_and_goes_out_with
     await worker.stop()
     try:
         exit_code, _, err = await run("emails", "resend", email_id, "--yes", "--timeout", "1")
+        meanwhile = await audited(run)
     finally:
         await worker.start()
     assert exit_code == 3
+    assert meanwhile == (0, "All that was looked at is as it must be.")
     assert err.startswith("it is not sent yet, and goes out as soon as the mail server takes it;")
 
     async def came() -> bool:

@@ -2,7 +2,7 @@
 
 import json
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from contracts.booking import (
     CancelSession,
@@ -23,7 +23,9 @@ from contracts.credits import ChargeDeclined, CreditsCharged, CreditsGranted, Cr
 from contracts.fields import Message
 from contracts.notifier import EmailFailed, EmailKind, EmailSent, Reader
 from contracts.people import Actor, Person
-from tests.ops.audit.logs import BEGIN, Log, id_of
+from services.notifier.announcing import announcements
+from services.notifier.store import Decided
+from tests.ops.audit.logs import BEGIN, Log, header, id_of
 
 ANA = Person(id=id_of("Ana"), name="Ana", email="ana@example.org", time_zone="Europe/Madrid")
 BEN = Person(id=id_of("Ben"), name="Ben", email="ben@example.org", time_zone="America/New_York")
@@ -205,6 +207,25 @@ class Platform:
             self.log.say(f"{word} {of} {reader}", news, of=f"{word} {of}")
         return self
 
+    def resend(self, email: str, status: Literal["sent", "failed"] = "sent", *, times: int = 1) -> "Platform":
+        """An operator had the email sent again, so many times by now: what the notifier itself says of it then."""
+        first = self.log.records[email]
+        body = json.loads(first.value or b"{}")
+        decided = Decided(
+            **{name: body[name] for name in ("email_id", "session_id", "kind", "reader", "attempts")},
+            event_id=header(first, "ce_causationid"),
+            status=status,
+            message_id=f"<{body['email_id']}.{times}@example.org>",
+            answer="550 no such user",
+            decided_at=self.log.now,
+            correlation_id=id_of(email),
+            traceparent=None,
+            times_resent=times,
+        )
+        (news,) = announcements([decided])
+        self.log.put(f"{email} {status} again {times}", news)
+        return self
+
     def _moved(self, amount: int) -> dict[str, Any]:
         self.balance += amount
         self.account_version += 1
@@ -236,6 +257,7 @@ def everything() -> Platform:
     platform.schedule("moved by Ana", in_hours=110).move("moved by Ana", BY_ANA)
     platform.schedule("stays", in_hours=120).move("stays", hours=0)
     platform.schedule("again", in_hours=130, rebooks="in time")
+    platform.resend("again scheduled coach", "failed").resend("again scheduled coach", times=2)
     platform.request("too late", in_hours=0.2)
     platform.log.now = platform.sessions["too late"].starts_at
     return platform.charge("too late").decline_too_late("too late")

@@ -125,6 +125,7 @@ def _take(tables: Tables, record: Record, name: str, message: Any) -> None:
             decided_at=at_of(record),
             message_id=message_id,
             announced=True,
+            times_resent=row.times_resent + (1 if row.decided_at is not None else 0),
         )
 
 
@@ -144,6 +145,7 @@ def _take_emails(tables: Tables, record: Record, name: str, message: Any) -> Non
             message_id=None,
             decided_at=None,
             announced=False,
+            times_resent=0,
         )
         tables.email[f"{event_id} {kind} {reader}"] = row
 

@@ -19,6 +19,11 @@ def booked() -> Platform:
     return Platform().grant().schedule("A")
 
 
+def resent() -> Platform:
+    """An operator had an email sent again."""
+    return booked().resend("A scheduled client")
+
+
 def canceled() -> Platform:
     """In time, and refunded."""
     return booked().cancel("A")
@@ -275,6 +280,26 @@ SETTLEMENT: Final[dict[str, Row]] = {
 
 EMAILS: Final[dict[str, Row]] = {
     "an email sent twice": (booked, lambda p: p.log.another("A scheduled client", called="B"), ["email_twice"]),
+    "an email sent twice after an operator had it sent again": (
+        resent,
+        lambda p: p.log.another("A scheduled client sent again 1", called="B"),
+        ["email_twice"],
+    ),
+    "an email that was sent and failed after an operator had it sent again": (
+        resent,
+        lambda p: p.resend("A scheduled client", "failed"),
+        ["email_twice"],
+    ),
+    "an email that is sent again before it was sent": (
+        resent,
+        lambda p: p.log.swap("A scheduled client", "A scheduled client sent again 1"),
+        ["email_twice"],
+    ),
+    "an email that takes the news of another that is sent again": (
+        resent,
+        lambda p: p.log.change("A scheduled client sent again 1", reader="coach"),
+        ["email_twice"],
+    ),
     "an email that its event does not ask for": (
         booked,
         lambda p: p.log.retitle("A scheduled client", ce_causationid="A requested"),

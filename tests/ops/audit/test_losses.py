@@ -34,7 +34,7 @@ async def test_in_the_whole_story_nothing_is_found(tables: Tables) -> None:
     told = {name: count for name, count in report.counts.items() if count}
     assert told == {
         "commands": 22,
-        "messages": 82,
+        "messages": 84,
         "sessions": 11,
         "accounts": 1,
         "transfers": 14,

@@ -13,6 +13,7 @@ from contracts.topics import (
     BOOKING_REPLIES,
     CREDITS_COMMANDS,
     CREDITS_EVENTS,
+    NOTIFIER_EVENTS,
     replay_topic,
 )
 from messaging.records import Outgoing
@@ -38,6 +39,12 @@ def repeated_in_another_trace(platform: Platform) -> None:
         record = platform.log.records[again]
         trace = ("traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
         platform.log.records[again] = replace(record, headers=(*record.headers, trace))
+
+
+def sent_again(platform: Platform) -> None:
+    """By an operator, twice, the first time in vain; and everything comes again."""
+    platform.resend("A canceled coach", "failed").resend("A canceled coach", times=2)
+    repeated(platform)
 
 
 def refused(platform: Platform) -> None:
@@ -113,6 +120,10 @@ def confirmation_given_up(platform: Platform) -> None:
 NOTHING_WRONG: Final[dict[str, Callable[[Platform], Any]]] = {
     "everything comes again": repeated,
     "everything comes again, traced": repeated_in_another_trace,
+    "an email is sent again": sent_again,
+    "an email is sent again, and what came of it first was removed": lambda p: p.resend(
+        "A scheduled client", times=2
+    ).log.cut(NOTIFIER_EVENTS.name, "A scheduled client sent again 2"),
     "an id is refused for other content": refused,
     "a refusal that was too large is a dead letter": refused_as_letter,
     "what cannot be read is put aside": garbage_put_aside,
