@@ -75,7 +75,7 @@ class Announcer:
             self._fault.reach("before-publish", message_types(records))
         await self._publish(records)
         async with asyncio.timeout(_TRANSACTION_SECONDS), self._engine.begin() as connection:
-            await store.mark_announced(connection, [email.email_id for email in decided])
+            await store.mark_announced(connection, decided)
         count_each(ANNOUNCED_EMAILS, GROUP, ((email.status,) for email in decided))
         return len(decided)
 

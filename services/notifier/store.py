@@ -259,7 +259,13 @@ _LEFT_UNANNOUNCED = text(f"""
     ORDER BY decided_at LIMIT :at_most
 """)
 
-_MARK_ANNOUNCED = text("UPDATE emails SET announced = true WHERE email_id = ANY(CAST(:email_ids AS uuid[]))")
+# Two workers may announce the same news, and an operator have the email sent again between their marks: the later mark
+# is none of what becomes of it then.
+_MARK_ANNOUNCED = text("""
+    UPDATE emails SET announced = true
+    FROM unnest(CAST(:email_ids AS uuid[]), CAST(:times_resent AS integer[])) AS news (email_id, times_resent)
+    WHERE emails.email_id = news.email_id AND emails.times_resent = news.times_resent
+""")
 
 # Event, kind and reader stay for ever: by them a replay of last year's events sends nothing (R30). Asked twice whether
 # it is announced: meanwhile an operator may have had it sent again.
@@ -369,10 +375,14 @@ async def left_unannounced(connection: AsyncConnection, *, age_seconds: float, a
     return [Decided(*row) for row in rows]
 
 
-async def mark_announced(connection: AsyncConnection, email_ids: Sequence[str]) -> None:
+async def mark_announced(connection: AsyncConnection, decided: Sequence[Decided]) -> None:
     """Not worth an fsync: a mark that is lost only has the same news repeated under the same id."""
     await connection.execute(text("SET LOCAL synchronous_commit = off"))
-    await connection.execute(_MARK_ANNOUNCED, {"email_ids": list(email_ids)})
+    news = {
+        "email_ids": [email.email_id for email in decided],
+        "times_resent": [email.times_resent for email in decided],
+    }
+    await connection.execute(_MARK_ANNOUNCED, news)
 
 
 async def forget_people(connection: AsyncConnection, *, kept: timedelta = KEPT, at_most: int = 1000) -> int:

@@ -73,6 +73,26 @@ async def test_an_email_that_is_sent_again_goes_out_and_is_announced_as_news_of_
     assert [said.attempts for said in room.bus.said] == [1, 1]
 
 
+async def test_news_that_two_workers_announce_is_not_taken_for_that_of_an_email_sent_again_meanwhile(
+    queue: Queue,
+) -> None:
+    await queue.add(about(declined(), "a"))
+    decided = await queue.send(await queue.claim())
+    email_id = await the_clients(queue, "session_declined")
+
+    async def marked() -> bool:
+        async with queue.engine.begin() as connection:
+            await store.mark_announced(connection, decided)
+        ((announced,),) = await queue.run("SELECT announced FROM emails")
+        return bool(announced)
+
+    assert await marked()
+    assert await verdict(queue, email_id) == "resent"
+    assert not await marked()
+    decided = await queue.send(await queue.claim())
+    assert await marked()
+
+
 async def test_a_failed_email_gets_all_its_tries_anew(queue: Queue) -> None:
     await queue.add(about(declined(), "a"))
     (email,) = await queue.claim()

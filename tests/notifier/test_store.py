@@ -416,7 +416,7 @@ async def test_what_was_decided_is_left_until_it_is_marked_announced(queue: Queu
     assert await left(queue, age_seconds=10) == [], "who recorded it is about to announce it"
     assert sorted(email.email_id for email in await left(queue)) == sorted(email.email_id for email in decided)
     async with queue.engine.begin() as connection:
-        await store.mark_announced(connection, [decided[0].email_id])
+        await store.mark_announced(connection, decided[:1])
     assert [email.email_id for email in await left(queue)] == [decided[1].email_id]
 
 
@@ -426,7 +426,7 @@ async def test_after_ninety_days_nothing_is_kept_of_people_but_the_fact_stays_to
     decided = await queue.send(await queue.claim())
     await queue.add(about(scheduled(), "waiting"))
     async with queue.engine.begin() as connection:
-        await store.mark_announced(connection, [email.email_id for email in decided])
+        await store.mark_announced(connection, decided)
     assert await forgotten(queue) == 0
     await queue.time_passes(timedelta(days=90, seconds=1).total_seconds())
     assert (await forgotten(queue), await forgotten(queue)) == (2, 0)
@@ -467,7 +467,7 @@ async def test_no_query_reads_more_however_many_were_sent_and_wait(queue: Queue)
     async with rows_read(queue, at_most=200) as connection:
         results = [Result(email.email_id, email.claim, "sent", "250 Ok") for email in turn.claimed]
         decided = await store.record(connection, results)
-        await store.mark_announced(connection, [email.email_id for email in decided])
+        await store.mark_announced(connection, decided)
     async with rows_read(queue, at_most=0) as connection:
         await store.left_unannounced(connection, age_seconds=10, at_most=500)
         await store.end_leases(connection, unknown_wait_seconds=900)
