@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any, Final
 
 import pytest
@@ -12,6 +13,7 @@ from tests.ops.audit.stories import Platform
 from tests.ops.audit.tables import Tables, report_on, tables_of
 
 FIRST, AGAIN, ONCE_MORE = "B scheduled coach", "B scheduled coach failed again 1", "B scheduled coach sent again 2"
+LATER = "B scheduled client sent again 1"
 UNDER_WAY: Final[dict[str, Any]] = {"message_id": None, "decided_at": None, "announced": False}
 
 Case = tuple[Callable[[Log], Any], dict[str, Any], list[str]]
@@ -52,7 +54,7 @@ CASES: Final[dict[str, Case]] = {
     ),
     "what came of it before was removed": (lambda log: log.cut(NOTIFIER_EVENTS.name, ONCE_MORE), {}, []),
     "all that came of it was removed": (
-        lambda log: log.cut(NOTIFIER_EVENTS.name, "B scheduled client sent again 1"),
+        lambda log: log.cut(NOTIFIER_EVENTS.name, LATER),
         {"times_resent": 3, "status": "waiting", **UNDER_WAY},
         [],
     ),
@@ -112,3 +114,20 @@ async def test_what_the_log_lacks_of_an_email_is_told_by_its_sendings() -> None:
         "It is sent, sent again 2 times; the log does not tell what became of it when it was first sent "
         "and when it was sent again (1)."
     )
+
+
+async def test_of_an_email_whose_news_was_removed_only_the_latest_is_missed() -> None:
+    log = story().log
+    tables = tables_of(list(log.records.values()))
+    key = key_of(tables, log)
+    log.cut(NOTIFIER_EVENTS.name, LATER)
+    tables.email[key] = replace(tables.email[key], times_resent=3, decided_at=log.now + timedelta(hours=2))
+    (finding,) = (await report_on(log, tables)).findings
+    assert finding.sentence.endswith("the log does not tell what became of it when it was sent again (3).")
+
+
+async def test_nothing_is_missed_behind_what_could_not_be_read() -> None:
+    log = story().log
+    tables = tables_of(list(log.records.values()))
+    unparsed = log.records[AGAIN].place
+    assert (await report_on(log.without(AGAIN, ONCE_MORE, LATER), tables, unparsed=unparsed)).findings == ()
