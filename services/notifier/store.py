@@ -171,7 +171,8 @@ _CLAIM = text(f"""
         ), now())
         FROM paced WHERE place_this_minute > :per_minute
     ), put_off AS (
-        UPDATE emails SET not_before = later.not_before FROM later WHERE emails.email_id = later.email_id
+        UPDATE emails SET not_before = later.not_before FROM later
+        WHERE emails.email_id = ANY(ARRAY(SELECT email_id FROM later)) AND emails.email_id = later.email_id
         RETURNING emails.email_id
     ), turns AS MATERIALIZED (
         SELECT email_id, row_number() OVER (ORDER BY not_before, session_version, rank) AS turn
@@ -181,7 +182,8 @@ _CLAIM = text(f"""
         UPDATE emails SET
             status = 'sending', claim = CAST(:claim AS uuid), claimed_at = now(),
             lease_until = now() + CAST(:lease AS interval), attempts = attempts + 1, begun = turn <= :begin_at_most
-        FROM turns WHERE emails.email_id = turns.email_id
+        FROM turns
+        WHERE emails.email_id = ANY(ARRAY(SELECT email_id FROM turns)) AND emails.email_id = turns.email_id
         RETURNING
             turn, emails.email_id::text, attempts, times_unknown, content::text, times_resent, begun, traceparent
     )
@@ -241,7 +243,8 @@ _RECORD = text(f"""
         CAST(:email_ids AS uuid[]), CAST(:claims AS uuid[]), CAST(:statuses AS text[]), CAST(:answers AS text[]),
         CAST(:waits_seconds AS double precision[]), CAST(:message_ids AS text[]), CAST(:attempted AS boolean[])
     ) AS result (email_id, claim, status, answer, wait_seconds, message_id, attempted)
-    WHERE emails.email_id = result.email_id AND emails.claim = result.claim
+    WHERE emails.email_id = ANY(CAST(:email_ids AS uuid[]))
+        AND emails.email_id = result.email_id AND emails.claim = result.claim
     RETURNING {_DECIDED}
 """)
 
