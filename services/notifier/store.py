@@ -267,7 +267,8 @@ _LEFT_UNANNOUNCED = text(f"""
 _MARK_ANNOUNCED = text("""
     UPDATE emails SET announced = true
     FROM unnest(CAST(:email_ids AS uuid[]), CAST(:times_resent AS integer[])) AS news (email_id, times_resent)
-    WHERE emails.email_id = news.email_id AND emails.times_resent = news.times_resent
+    WHERE emails.email_id = ANY(CAST(:email_ids AS uuid[]))
+        AND emails.email_id = news.email_id AND emails.times_resent = news.times_resent
 """)
 
 # Event, kind and reader stay for ever: by them a replay of last year's events sends nothing (R30). Asked twice whether
