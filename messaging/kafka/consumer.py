@@ -10,7 +10,6 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 from aiokafka.errors import KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
-from faststream.kafka.annotations import KafkaMessage
 from faststream.kafka.message import KafkaAckableMessage
 
 from messaging.exits import ExitCode, leave
@@ -53,6 +52,9 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka car
             consumer_only=True,
             allow_auto_create_topics=False,
             graceful_timeout=limits.GRACEFUL_STOP_SECONDS,
+            # What it injects, it looks up in another thread: until that is back, a batch that was taken from the broker
+            # would not be under way yet, and `on_partitions_revoked` would not wait for it.
+            apply_types=False,
             request_timeout_ms=limits.REQUEST_TIMEOUT_SECONDS * 1000,
             logger=None,
         )
@@ -163,11 +165,12 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka car
         self._assigned = True
         log.info("partitions.assigned", message="Partitions are assigned.", count=len(assigned))
 
-    async def _handle(self, message: KafkaMessage) -> None:
-        """No exception leaves: FastStream would swallow it, and the next commit would skip the batch."""
+    async def _handle(self, raw: Sequence[Any]) -> None:
+        """`raw`: ConsumerRecords. No exception leaves: FastStream would swallow it, and the next commit would skip the
+        batch.
+        """
         self._idle.clear()
         try:
-            raw: Sequence[ConsumerRecord] = message.raw_message
             self._under_way_since_ms = min(one.timestamp for one in raw)
             await self._process([record_of(one) for one in raw])
             self._before_offset_commit()
@@ -291,5 +294,5 @@ async def _raw_parser(records: tuple[ConsumerRecord, ...]) -> KafkaAckableMessag
     )
 
 
-async def _raw_decoder(_: Any) -> bytes:
-    return b""
+async def _raw_decoder(message: Any) -> Any:
+    return message.raw_message

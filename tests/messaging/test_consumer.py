@@ -55,6 +55,25 @@ async def test_a_batch_is_read_with_its_places_bytes_and_the_brokers_time(
     assert [one.place.offset for one in process.done] == list(range(len(poisoned)))
 
 
+async def test_a_batch_is_under_way_from_the_moment_that_it_is_taken(
+    broker: str, publisher: Publisher, topic: str, group: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a rebalance that comes in between would not wait for it, and its next owner would read it again."""
+    process, take, begun = Process(), AIOKafkaConsumer.getmany, []
+
+    async def getmany(self: AIOKafkaConsumer, *partitions: Any, **how: Any) -> Any:
+        taken = await take(self, *partitions, **how)
+        if taken:
+            asyncio.get_running_loop().call_soon(lambda: begun.append(process.begun))
+        return taken
+
+    monkeypatch.setattr(AIOKafkaConsumer, "getmany", getmany)
+    await publisher.publish(numbered(topic, 3))
+    async with consuming(broker, group, topic, process):
+        await process.has_done(3)
+    assert begun[0] == 1
+
+
 async def test_a_record_that_cannot_be_parsed_stops_its_partition_alone_and_loses_nothing(
     broker: str, admin: AIOKafkaAdminClient, publisher: Publisher, topic: str, group: str
 ) -> None:
