@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ops.account_view import Account, Entry, Line, Sum, adds_up, unmoved_since
+from ops.letter_lines import plural
 
 HEADER: Final = f"{'version':>7}  {'when (UTC)':<19}  {'kind':<6}  {'credits':>8}  {'balance':>8}  cause"
 INDENT: Final = " " * HEADER.index("when")
@@ -12,7 +13,7 @@ INDENT: Final = " " * HEADER.index("when")
 def facts(account: Account) -> Iterator[tuple[str, str]]:
     """What it is now, as pairs of label and text."""
     yield "account", account.account_id
-    yield "balance", f"{account.balance_credits} credits, version {account.version}"
+    yield "balance", f"{plural(account.balance_credits, 'credit')}, version {account.version}"
 
 
 def before(earlier: Sum) -> str | None:

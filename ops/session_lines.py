@@ -10,6 +10,7 @@ from contracts.credits import ChargeDeclined, CreditsRefunded
 from contracts.fields import Message
 from contracts.notifier import EmailFailed, EmailSent
 from contracts.people import Person
+from ops.letter_lines import plural
 from ops.lines import VERDICTS, detail_of, distance, span, when
 from ops.session_verdict import verdict, who
 from ops.session_view import Asked, SessionView, Step
@@ -49,7 +50,7 @@ def facts(view: SessionView, *, at: datetime) -> Iterator[tuple[str, str]]:
     yield "time", f"{when(session.starts_at)}, {span(session.ends_at - session.starts_at)}"
     yield "client", _person(session.client, session.starts_at)
     yield "coach", _person(session.coach, session.starts_at)
-    yield "price", f"{session.credits} credits, from account {session.account_id}"
+    yield "price", f"{plural(session.credits, 'credit')}, from account {session.account_id}"
     yield "policy", f"{session.policy.window_hours} h; refundable until {when(session.refundable_until)}"
     if session.rebooks is not None:
         yield "rebooks", session.rebooks

@@ -5,13 +5,14 @@ from datetime import datetime
 from contracts.booking import RefundApproved, Session, SessionCanceled, SessionDeclined
 from contracts.credits import ChargeDeclined, CreditsCharged, CreditsRefunded
 from contracts.people import Actor
+from ops.letter_lines import plural
 from ops.lines import distance, span, when
 from ops.session_view import SessionView
 
 
 def verdict(view: SessionView, session: Session, *, at: datetime) -> str:
     """`session` is the view's, `at` is now."""
-    price = f"{session.credits} credits" if session.credits != 1 else "1 credit"
+    price = plural(session.credits, "credit")
     if session.credits == 0:
         return "It costs nothing, so no credits move."
     if refunded := view.said(CreditsRefunded):

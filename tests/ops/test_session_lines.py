@@ -34,6 +34,12 @@ def test_a_session_without_title_that_rebooks_none_leaves_that_out() -> None:
     assert {"title", "rebooks"}.isdisjoint(dict(facts(view, at=START)))
 
 
+def test_a_session_for_one_credit_costs_one_credit() -> None:
+    cheap = event("booking.SessionScheduled", session__credits=1)
+    view = session_view(SESSION_ID, Log().has("scheduled", cheap).found, at=START)
+    assert dict(facts(view, at=START))["price"] == f"1 credit, from account {ACCOUNT_ID}"
+
+
 def test_a_session_that_never_came_about_says_so() -> None:
     view = session_view(SESSION_ID, Log().has("refused", rejection("not_found", "CancelSession")).found, at=START)
     assert list(facts(view, at=START)) == [("session", f"{SESSION_ID}  none came about")]
