@@ -64,16 +64,10 @@ def main(service: Service[Any], arguments: list[str]) -> int:
 
 async def _run(service: Service[Any], settings: ServiceSettings) -> int:
     try:
-        worker = service.make_worker(settings)
-        _collect_rarely()
-        return await worker.run()
+        gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
+        return await service.make_worker(settings).run()
     except Exception as error:  # noqa: BLE001 - whoever starts workers is told in the one way that all of them are
         leave(ExitCode.UNKNOWN_FAILURE, f"{type(error).__name__}: {first_line(error)}")
-
-
-def _collect_rarely() -> None:
-    gc.freeze()  # what the start made stays, and need not be looked through
-    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
 
 
 async def _migrate(service: Service[Any], settings: ServiceSettings) -> int:
