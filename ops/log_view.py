@@ -47,16 +47,20 @@ Found = Logged | Unread
 
 
 def told(logged: Logged) -> dict[str, Any]:
-    """For programs. What it has not is left out."""
-    envelope = logged.envelope
+    """For programs."""
+    return told_of(logged.envelope, logged.place, logged.message, at=format_instant(logged.appended_at))
+
+
+def told_of(envelope: Envelope, place: Place, message: Message, **when: str | int) -> dict[str, Any]:
+    """A message for programs. What it has not is left out."""
     known = {
         "type": envelope.type,
         "id": envelope.id,
         "causation_id": envelope.causation_id,
         "correlation_id": envelope.correlation_id,
-        "place": str(logged.place),
-        "at": format_instant(logged.appended_at),
-        "body": json.loads(encode(logged.message)),
+        "place": str(place),
+        **when,
+        "body": json.loads(encode(message)),
     }
     return {name: value for name, value in known.items() if value is not None}
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 from uuid import uuid4
 
-from contracts.catalog import InvalidMessage, decode, encode
+from contracts.catalog import InvalidMessage, decode
 from contracts.fields import Message, usable_id
 from messaging.records import Headers, Outgoing
 from ops.cli.options import Sending, servers
@@ -17,6 +17,7 @@ from ops.commands import command_record
 from ops.conversation import Heard
 from ops.errors import BadUsage, BrokerAway, Exit
 from ops.lines import Line, Transcript
+from ops.log_view import told_of
 from ops.tracing import tracing
 
 _NOTHING: Final[Mapping[str, str]] = {}
@@ -130,17 +131,8 @@ class _ForPrograms:
         say_json({"asked": _as_json(record)})
 
     def heard(self, said: Heard) -> None:
-        envelope = said.envelope
-        told = {
-            "type": envelope.type,
-            "id": envelope.id,
-            "causation_id": envelope.causation_id,
-            "correlation_id": envelope.correlation_id,
-            "place": str(said.place),
-            "elapsed_ms": round(said.elapsed_ms),
-            "body": json.loads(encode(said.message)),
-        }
-        say_json({"heard": told})
+        elapsed_ms = round(said.elapsed_ms)
+        say_json({"heard": told_of(said.envelope, said.place, said.message, elapsed_ms=elapsed_ms)})
 
     def concluded(self, reply: Reply, exit_code: Exit) -> None:
         told = {
