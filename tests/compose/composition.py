@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from devstack.mailbox import MailDevMailbox
 
 SERVICES = ("booking", "credits", "notifier")
@@ -49,6 +51,15 @@ class Composition:
         ids = await self.compose("ps", "--all", "--quiet", service)
         inspected: list[dict[str, Any]] = json.loads(await _run("docker", "inspect", *ids.split(), seconds=30))
         return inspected
+
+
+async def configured_services(*options: str) -> dict[str, Any]:
+    """What `docker compose config` makes of compose.yaml with these options; nothing is started."""
+    if reason := await compose_is_missing():
+        pytest.skip(reason)
+    composition = Composition("coaching-looked-at", kafka_port=9092, mail_port=1080)
+    told: dict[str, Any] = json.loads(await composition.compose(*options, "config", "--format", "json"))["services"]
+    return told
 
 
 async def compose_is_missing() -> str | None:

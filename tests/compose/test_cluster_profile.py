@@ -1,26 +1,13 @@
 """compose.yaml on three brokers: what ops/compose/cluster.env makes of it. That it works is shown in tests/kafka."""
 
-import json
-from typing import Any
-
-import pytest
-
-from tests.compose.composition import Composition, compose_is_missing
+from tests.compose.composition import configured_services
 
 BROKERS = ("kafka", "kafka-2", "kafka-3")
 THEIR_OWN = ("KAFKA_NODE_ID", "KAFKA_ADVERTISED_LISTENERS")
 
 
-async def services(*options: str) -> dict[str, Any]:
-    if reason := await compose_is_missing():
-        pytest.skip(reason)
-    composition = Composition("coaching-looked-at", kafka_port=9092, mail_port=1080)
-    told: dict[str, Any] = json.loads(await composition.compose(*options, "config", "--format", "json"))["services"]
-    return told
-
-
 async def test_with_the_cluster_each_broker_is_one_of_three_and_two_must_have_a_record() -> None:
-    found = await services("--env-file", "ops/compose/cluster.env")
+    found = await configured_services("--env-file", "ops/compose/cluster.env")
     settings = [found[broker]["environment"] for broker in BROKERS]
     assert [told["KAFKA_NODE_ID"] for told in settings] == ["1", "2", "3"]
     assert len({told["KAFKA_ADVERTISED_LISTENERS"] for told in settings}) == 3
@@ -31,7 +18,7 @@ async def test_with_the_cluster_each_broker_is_one_of_three_and_two_must_have_a_
 
 
 async def test_with_the_cluster_the_topics_wait_for_all_brokers_and_the_workers_know_them() -> None:
-    found = await services("--env-file", "ops/compose/cluster.env")
+    found = await configured_services("--env-file", "ops/compose/cluster.env")
     assert found["topics"]["command"] == ["topics", "apply", "--replication", "3"]
     assert set(found["topics"]["depends_on"]) == set(BROKERS)
     known = ",".join(f"{broker}:19092" for broker in BROKERS)
@@ -40,6 +27,6 @@ async def test_with_the_cluster_the_topics_wait_for_all_brokers_and_the_workers_
 
 
 async def test_without_it_there_is_one_broker() -> None:
-    found = await services()
+    found = await configured_services()
     assert [name for name in found if name.startswith("kafka")] == ["kafka"]
     assert found["topics"]["command"] == ["topics", "apply", "--replication", "1"]
