@@ -11,8 +11,12 @@ from devstack.parts import StackError, until
 from devstack.processes import Process
 
 AT_WORK = """
+import select, threading
 def refund_a_session():
     return sum(range(1000))
+def wait_for_a_question():
+    select.poll().poll(60_000)
+threading.Thread(target=wait_for_a_question, daemon=True).start()
 print("at work", flush=True)
 while True:
     refund_a_session()
@@ -38,7 +42,7 @@ async def computed(process: Process, seconds: float) -> None:
     assert await until(has_computed, 30)
 
 
-async def test_the_graph_names_what_the_worker_was_computing(tmp_path: Path) -> None:
+async def test_the_graph_names_what_the_worker_was_computing_and_not_what_waits(tmp_path: Path) -> None:
     worker = await at_work(tmp_path)
     try:
         async with recorded({"credits": [worker]}, tmp_path, tmp_path / "flames", "one account") as (file,):
@@ -51,6 +55,7 @@ async def test_the_graph_names_what_the_worker_was_computing(tmp_path: Path) -> 
         await worker.stop()
     assert file == tmp_path / "flames" / "one-account-credits.svg"
     assert "refund_a_session" in file.read_text()
+    assert "wait_for_a_question" not in file.read_text()
 
 
 async def test_a_worker_that_is_gone_ends_it_with_what_py_spy_says(tmp_path: Path) -> None:
