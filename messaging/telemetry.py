@@ -64,7 +64,7 @@ OLDEST_RECORD_AGE_SECONDS: Final = Gauge(
 )
 UNANNOUNCED: Final = Gauge(
     "coaching_unannounced_rows",
-    "Rows of the journal whose answers are not known to be published, counted once a minute, up to 10,000.",
+    "Handled messages whose answers are not known to be published, counted once a minute, up to 10,000.",
     ["group"],
 )
 OLDEST_UNANNOUNCED_AGE_SECONDS: Final = Gauge(

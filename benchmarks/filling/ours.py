@@ -21,7 +21,7 @@ _EMAILS = (
     "email_id event_id kind reader session_id session_version rank correlation_id status attempts"
     " message_id answer decided_at announced created_at"
 )
-JOURNAL = "topic message_id partition offset content_hash state_key outcome answers announced handled_at"
+JOURNAL = "topic message_id partition offset content_hash state_key outcome answers handled_at"
 
 
 async def fill(databases: Mapping[Group, str], sessions: Sequence[Booked]) -> None:
@@ -123,6 +123,5 @@ def _journal(topic: str, sessions: Sequence[Booked], answer: Outgoing | None) ->
             state_key,
             "handled",
             answers,
-            True,
             handled_at,
         )

@@ -175,7 +175,7 @@ def _journal(records: Iterable[Any], service: str) -> Table:
     for record in records:
         message_id = new_id()
         place = (record.topic, message_id, record.partition, record.offset)
-        rows.append((*place, message_id.bytes * 2, record.key.decode(), "handled", answers, True, at))
+        rows.append((*place, message_id.bytes * 2, record.key.decode(), "handled", answers, at))
     return ("journal", JOURNAL.split(), rows)
 
 

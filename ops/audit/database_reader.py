@@ -1,11 +1,13 @@
 """What an audit reads of the services' databases. Nobody else outside a service may rely on anything there:
 
-    booking    sessions (all columns but client, coach, title and reason, of which the ids alone), holds, journal
-    credits    accounts, sessions (session_id, account_id, credits, charge, closed), transfers, journal
+    booking    sessions (all columns but client, coach, title and reason, of which the ids alone), holds, journal,
+               unannounced
+    credits    accounts, sessions (session_id, account_id, credits, charge, closed), transfers, journal,
+               unannounced
     notifier   emails (email_id, event_id, kind, reader, session_id, status, not_before, claimed_at, lease_until,
-               message_id, decided_at, announced, times_resent), journal
+               message_id, decided_at, announced, times_resent), journal, unannounced
 
-    Of a journal: topic, partition, offset, message_id, state_key, answers, announced.
+    Of a journal: topic, partition, offset, message_id, state_key, answers; of what is unannounced: topic, message_id.
 
 Whoever changes one of these in a migration changes this file as well. A role that may SELECT from these is enough.
 """
@@ -60,7 +62,8 @@ _WAITING: Final = "SELECT session_id::text FROM sessions WHERE charge = 'waiting
 _LATEST_CLAIM: Final = "SELECT max(claimed_at) FROM emails"
 
 _UNANNOUNCED: Final = """
-    SELECT topic, partition, "offset", message_id::text, state_key, answers FROM journal WHERE NOT announced
+    SELECT topic, partition, "offset", message_id::text, journal.state_key, answers
+    FROM unannounced JOIN journal USING (message_id, topic)
 """
 
 

@@ -62,7 +62,7 @@ def test_a_plan_is_told_in_the_order_in_which_it_comes_to_something() -> None:
         (scan("Index Scan", rows=IN_PLACE), True),
         (update(node("Merge Join", scan("Index Only Scan", rows=IN_PLACE), node("Function Scan"))), True),
         (node("Bitmap Heap Scan", scan("Bitmap Index Scan", rows=IN_PLACE)), True),
-        # an index that has few rows of its table, such as what is not announced
+        # an index that has few rows of its table, such as what waits
         (scan("Index Scan", rows=500), False),
         # read and thrown away
         (scan("Index Scan") | BY_KEY | {"Rows Removed by Filter": 20_000}, True),

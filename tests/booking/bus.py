@@ -210,7 +210,7 @@ class BookingWorker:
 
 async def forget_everything(engine: AsyncEngine) -> None:
     async with engine.begin() as connection:
-        for table in ("sessions", "people", "holds", "journal"):
+        for table in ("sessions", "people", "holds", "journal", "unannounced"):
             await connection.execute(text(f"DELETE FROM {table}"))
 
 

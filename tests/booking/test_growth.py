@@ -26,7 +26,7 @@ GROW = (
     """,
     """
     INSERT INTO journal SELECT 'booking.commands', gen_random_uuid(), 0, n, '', gen_random_uuid()::text, 'handled',
-        '[]', true FROM generate_series(1, :many) AS n
+        '[]' FROM generate_series(1, :many) AS n
     """,
 )
 

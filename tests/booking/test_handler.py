@@ -282,7 +282,7 @@ async def test_the_journal_says_what_became_of_each_message(worker: BookingWorke
     told += [(charged(), "handled"), (replace(cancel(), value=b"{"), "dead"), (charged(an_id(99)), "handled")]
     await worker.handle(*(record for record, _ in told))
     async with engine.connect() as connection:
-        rows = await connection.execute(text("SELECT outcome FROM journal ORDER BY commit_order"))
+        rows = await connection.execute(text('SELECT outcome FROM journal ORDER BY "offset"'))
         assert [outcome for (outcome,) in rows] == [became for _, became in told]
 
 

@@ -25,7 +25,8 @@ _SLOW_SECONDS: Final = 0.05
 # Of the notifier's, no row carries an answer; of the others', those that carry none may wait for theirs (R26).
 _FORGET = """
     WITH forgotten AS (
-        DELETE FROM journal WHERE topic LIKE '%.events' AND announced
+        DELETE FROM journal WHERE topic LIKE '%.events'
+        AND NOT EXISTS (SELECT FROM unannounced WHERE (message_id, topic) = (journal.message_id, journal.topic))
         AND (answers <> '[]' OR current_database() = 'notifier') RETURNING 1
     )
     SELECT count(*) FROM forgotten

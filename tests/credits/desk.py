@@ -40,7 +40,7 @@ async def empty(engine: AsyncEngine) -> None:
         definition = "SELECT tgenabled = 'A' FROM pg_trigger WHERE tgname = 'transfers_never_change'"
         always = "ALWAYS" if await connection.scalar(text(definition)) else ""
         await connection.execute(text("ALTER TABLE transfers DISABLE TRIGGER transfers_never_change"))
-        for table in ("transfers", "accounts", "sessions", "journal"):
+        for table in ("transfers", "accounts", "sessions", "journal", "unannounced"):
             await connection.execute(text(f"DELETE FROM {table}"))
         await connection.execute(text(f"ALTER TABLE transfers ENABLE {always} TRIGGER transfers_never_change"))
 

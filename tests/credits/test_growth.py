@@ -30,7 +30,7 @@ GROW = (
     """,
     """
     INSERT INTO journal SELECT 'booking.events', gen_random_uuid(), 0, n, '', gen_random_uuid()::text, 'handled',
-        '[]', true FROM generate_series(1, :many) AS n
+        '[]' FROM generate_series(1, :many) AS n
     """,
 )
 
@@ -48,7 +48,7 @@ OF_ONE_ACCOUNT = (
     FROM generate_series(1, :many) AS n
     """,
     """
-    INSERT INTO journal SELECT 'booking.events', gen_random_uuid(), 0, n, '', :account, 'handled', '[]', true
+    INSERT INTO journal SELECT 'booking.events', gen_random_uuid(), 0, n, '', :account, 'handled', '[]'
         FROM generate_series(1, :many) AS n
     """,
 )

@@ -183,7 +183,14 @@ class Bench:
     async def outcomes(self, *records: Record) -> list[str | None]:
         """How the journal says that each ended, and whether that was announced: `handled`, `dead unannounced`."""
         async with self.engine.connect() as connection:
-            rows = await connection.execute(text('SELECT partition, "offset", topic, outcome, announced FROM journal'))
+            rows = await connection.execute(
+                text(
+                    """
+                    SELECT partition, "offset", topic, outcome, unannounced.message_id IS NULL
+                    FROM journal LEFT JOIN unannounced USING (message_id, topic)
+                    """
+                )
+            )
             told = {
                 (topic, partition, offset): outcome if announced else f"{outcome} unannounced"
                 for partition, offset, topic, outcome, announced in rows

@@ -98,6 +98,18 @@ async def test_what_is_announced_need_not_be_announced_again(connection: AsyncCo
     assert [row.announced for row in await known(connection, first, second)] == [True, False]
 
 
+async def test_a_mark_may_come_twice_and_leaves_the_journals_row_as_it_was(connection: AsyncConnection) -> None:
+    """It is the answers that make a row wide: they are written once."""
+    handled, silent = entry("a", ANSWER), entry("a")
+    await journal.write(connection, [handled, silent])
+    where = text("SELECT message_id, ctid, xmax FROM journal ORDER BY message_id")
+    written = (await connection.execute(where)).all()
+    for _ in range(2):
+        await journal.mark_announced(connection, [handled.key, silent.key])
+    assert (await connection.execute(where)).all() == written
+    assert [row.announced for row in await known(connection, handled, silent)] == [True, True]
+
+
 async def test_a_mark_is_of_one_topic(connection: AsyncConnection) -> None:
     command = entry("a", ANSWER)
     event = replace(command, key=("toy.events", command.key[1]))
@@ -151,56 +163,66 @@ async def test_only_a_dead_letter_can_be_forgotten(connection: AsyncConnection) 
     # There is room for what becomes of it now.
     await journal.write(connection, [replace(dead, outcome="handled")])
     (row,) = await known(connection, dead)
-    assert row.outcome == "handled"
+    assert (row.outcome, row.announced) == ("handled", False)
+
+
+NEW, NEVER, EMPTIED, ALL_BUT, RIGHTLY = (0, 0), (0, -1), (300, 0), (300, 3), (300, 20_000)
 
 
 @pytest.mark.parametrize(
-    ("pages", "rows"),
+    ("journal_counted", "unannounced_counted"),
     [
-        pytest.param(0, -1, id="never counted"),
-        pytest.param(0, 0, id="counted when new"),
-        pytest.param(10, 0, id="counted when emptied"),
-        pytest.param(300, 0, id="counted when a large one was emptied"),
-        pytest.param(300, 3, id="counted when all but emptied"),
-        pytest.param(300, 20_000, id="counted rightly"),
+        pytest.param(NEVER, NEVER, id="never counted"),
+        pytest.param(NEW, NEW, id="counted when new"),
+        pytest.param((10, 0), (10, 0), id="counted when emptied"),
+        pytest.param(EMPTIED, EMPTIED, id="counted when large ones were emptied"),
+        pytest.param(ALL_BUT, ALL_BUT, id="counted when all but emptied"),
+        pytest.param(RIGHTLY, RIGHTLY, id="counted rightly"),
+        # It is emptied all the time: as a rule, this is what the planner has before it.
+        pytest.param(RIGHTLY, EMPTIED, id="counted when all was announced"),
+        pytest.param(RIGHTLY, NEVER, id="counted when one was and the other was not"),
     ],
 )
-async def test_rows_are_found_by_their_keys_whatever_the_planner_thinks_of_the_table(
-    connection: AsyncConnection, pages: int, rows: int
+async def test_rows_are_found_by_their_keys_whatever_the_planner_thinks_of_the_tables(
+    connection: AsyncConnection, journal_counted: tuple[int, int], unannounced_counted: tuple[int, int]
 ) -> None:
-    entries = [entry("a", ANSWER) for _ in range(20_000)]
-    ours = [one.key for one in entries[:50]]
+    ours, theirs = [entry("a", ANSWER) for _ in range(50)], [entry("b", ANSWER) for _ in range(20_000)]
+    asked = [one.key for one in ours]
     await connection.execute(text("SET LOCAL transaction_timeout = 0"))
-    await journal.write(connection, entries)
-    await connection.execute(
-        text("UPDATE pg_class SET relpages = :pages, reltuples = :rows WHERE relname = 'journal'"),
-        {"pages": pages, "rows": rows},
-    )
-    before = await rows_read_in_transaction(connection, "journal")
-    await journal.mark_announced(connection, ours)
-    await journal.settle(connection, [(key, (LATE,)) for key in ours], order=ours)
-    await journal.forget_dead(connection, ours)
-    assert len(await journal.look_up(connection, ours)) == len(ours)
+    await journal.write(connection, [*ours, *theirs])
+    counted = {"journal": journal_counted, "unannounced": unannounced_counted}
+    for table, (pages, rows) in counted.items():
+        await connection.execute(
+            text("UPDATE pg_class SET relpages = :pages, reltuples = :rows WHERE relname = :table"),
+            {"pages": pages, "rows": rows, "table": table},
+        )
+    before = {table: await rows_read_in_transaction(connection, table) for table in counted}
+    assert keys(await journal.unannounced(connection, ["a"])) == asked
+    await journal.mark_announced(connection, asked)
+    await journal.settle(connection, [(key, (LATE,)) for key in asked], order=asked)
+    await journal.forget_dead(connection, asked)
+    assert len(await journal.look_up(connection, asked)) == len(asked)
     assert (await journal.count_unannounced(connection, at_most=300))[0] == 300
-    assert await rows_read_in_transaction(connection, "journal") - before < 1_000
+    for table in counted:
+        assert await rows_read_in_transaction(connection, table) - before[table] < 1_000
 
 
 async def test_what_is_unannounced_is_counted_without_reading_what_is_announced(connection: AsyncConnection) -> None:
     await connection.execute(text("SET LOCAL transaction_timeout = 0"))
     await journal.write(connection, [entry("a") for _ in range(20_000)] + [entry("a", ANSWER) for _ in range(100)])
-    before = await rows_read_in_transaction(connection, "journal")
+    before = {table: await rows_read_in_transaction(connection, table) for table in ("journal", "unannounced")}
     assert (await journal.count_unannounced(connection))[0] == 100
-    assert await rows_read_in_transaction(connection, "journal") - before == 100
+    read = {table: await rows_read_in_transaction(connection, table) - rows for table, rows in before.items()}
+    assert read == {"journal": 0, "unannounced": 100}
 
 
 async def age(connection: AsyncConnection, entries: Iterable[Entry], days: float) -> None:
-    await connection.execute(
-        text(
-            "UPDATE journal SET handled_at = now() - CAST(:age AS interval)"
-            " WHERE message_id = ANY(CAST(:ids AS uuid[]))"
-        ),
-        {"age": timedelta(days=days), "ids": [message_id for _, message_id in (one.key for one in entries)]},
-    )
+    ids = [message_id for _, message_id in (one.key for one in entries)]
+    for table, at in (("journal", "handled_at"), ("unannounced", "decided_at")):
+        aged = text(
+            f"UPDATE {table} SET {at} = now() - CAST(:age AS interval) WHERE message_id = ANY(CAST(:ids AS uuid[]))"
+        )
+        await connection.execute(aged, {"age": timedelta(days=days), "ids": ids})
 
 
 async def test_what_is_old_and_announced_is_removed_a_little_at_a_time(connection: AsyncConnection) -> None:
@@ -213,6 +235,15 @@ async def test_what_is_old_and_announced_is_removed_a_little_at_a_time(connectio
     assert [await journal.remove_old(connection, at_most=2) for _ in range(4)] == [2, 2, 1, 0]
     left = await journal.look_up(connection, [one.key for one in (*old, young, unannounced)])
     assert set(left) == {young.key, unannounced.key}
+
+
+async def test_what_is_old_goes_once_it_is_announced(connection: AsyncConnection) -> None:
+    old = entry("a", ANSWER)
+    await journal.write(connection, [old])
+    await age(connection, [old], 45.1)
+    assert await journal.remove_old(connection) == 0
+    await journal.mark_announced(connection, [old.key])
+    assert await journal.remove_old(connection) == 1
 
 
 async def test_how_long_rows_are_kept_can_be_told(connection: AsyncConnection) -> None:

@@ -146,7 +146,7 @@ async def test_a_database_that_vanishes_without_a_word_is_found_again(database: 
         await through.dispose()
 
 
-@pytest.mark.parametrize("words", ["COMMIT", "UPDATE journal SET announced"])
+@pytest.mark.parametrize("words", ["COMMIT", "DELETE FROM unannounced"])
 async def test_a_database_that_vanishes_while_answers_are_marked_is_found_again(
     words: str, database: URL, engine: AsyncEngine
 ) -> None:

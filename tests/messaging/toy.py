@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from messaging.answers import Answer, Cause
 from messaging.batches import Decision, Late
 from messaging.codec import Codec, Invalid, Received
-from messaging.journal import CREATE_TABLE
+from messaging.journal_tables import CREATE_TABLE, SEPARATE_UNANNOUNCED
 
 GROUP: Final = "toy"
 REPLAY_TOPIC: Final = "replay.toy"
@@ -33,6 +33,7 @@ TABLES: Final = (
     )
     """,
     *CREATE_TABLE,
+    *SEPARATE_UNANNOUNCED,
 )
 
 

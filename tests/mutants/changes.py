@@ -12,6 +12,7 @@ FIELDS = "contracts/fields.py"
 BATCHES = "messaging/batches.py"
 CODEC = "messaging/codec.py"
 JOURNAL = "messaging/journal.py"
+JOURNAL_TABLES = "messaging/journal_tables.py"
 BOOKING_STORE = "services/booking/store.py"
 BOOKING_TABLES = "services/booking/migrations/versions/0001_sessions.py"
 BOOKS = "services/credits/books.py"
@@ -561,11 +562,25 @@ CHANGES = (
         BOOKING_AT_ONCE,
     ),
     Change(
-        "R40 a mark reads the whole journal",
+        "R40 a mark reads all that is unannounced",
         JOURNAL,
-        "    WHERE message_id = ANY(CAST(:message_ids AS uuid[])) AND (message_id, topic) IN (",
-        "    WHERE (message_id, topic) IN (",
+        "    WHERE message_id = ANY(CAST(:message_ids AS uuid[])) AND (message_id, topic) IN (\n",
+        "    WHERE (message_id, topic) IN (\n",
         ("tests/messaging/test_journal.py",),
+    ),
+    Change(
+        "R40 what is unannounced is removed when it is old",
+        JOURNAL,
+        "CAST(:kept AS interval) AND NOT {_IS_UNANNOUNCED}",
+        "CAST(:kept AS interval)",
+        ("tests/messaging/test_journal.py",),
+    ),
+    Change(
+        "R40 what is under way while the schema changes is left behind",
+        JOURNAL_TABLES,
+        '"LOCK TABLE journal IN ACCESS EXCLUSIVE MODE"',
+        '"SELECT"',
+        ("tests/test_migrations.py",),
     ),
     Change(
         "R31 a move that moves nothing is mailed",

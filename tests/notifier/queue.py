@@ -38,7 +38,7 @@ class Queue:
             return [tuple(row) for row in result] if result.returns_rows else []
 
     async def empty(self) -> None:
-        await self.run("TRUNCATE emails, journal")
+        await self.run("TRUNCATE emails, journal, unannounced")
 
     async def add(self, *facts: Fact, stale: bool = False) -> None:
         """As one batch would."""

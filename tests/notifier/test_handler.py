@@ -118,7 +118,7 @@ async def test_a_replay_on_an_emptied_journal_adds_nothing_whatever_became_of_th
     await queue.send(await queue.claim())
     await queue.claim()
     before = await queue.run("SELECT * FROM emails ORDER BY email_id")
-    await queue.run("TRUNCATE journal")
+    await queue.run("TRUNCATE journal, unannounced")
     await reader.read(*facts, *facts)
     assert await queue.run("SELECT * FROM emails ORDER BY email_id") == before
 
@@ -144,7 +144,7 @@ async def test_a_fact_that_is_too_old_is_recorded_and_not_mailed(
 ) -> None:
     await reader.read(record(canceled(), age=age))
     assert await queue.statuses() == [status, status]
-    await queue.run("TRUNCATE journal")
+    await queue.run("TRUNCATE journal, unannounced")
     await reader.read(record(canceled()))
     assert await queue.statuses() == [status, status]
 

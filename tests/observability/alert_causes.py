@@ -150,7 +150,7 @@ async def _another_worker_died_between_its_commit_and_its_answer(watched: Watche
     """Eleven minutes ago; and nobody reads the command again."""
     with suppress(BrokerAway):
         await Interrupted(watched.scene.engines["booking"]).handle(schedule())
-    await watched.change("booking", "UPDATE journal SET handled_at = handled_at - interval '11 minutes'")
+    await watched.change("booking", "UPDATE unannounced SET decided_at = decided_at - interval '11 minutes'")
 
 
 async def _a_reader_is_put_off_for_an_hour(watched: Watched) -> None:

@@ -82,7 +82,7 @@ async def test_marks_that_were_lost_are_set_and_what_was_decided_just_now_is_lef
     engine, old, young = scene.engines[service], answered(), answered()
     async with engine.begin() as connection:
         await journal.write(connection, [old])
-        await connection.exec_driver_sql("UPDATE journal SET handled_at = now() - interval '11 minutes'")
+        await connection.exec_driver_sql("UPDATE unannounced SET decided_at = now() - interval '11 minutes'")
         await journal.write(connection, [young])
     await ask(engine, statement_of("AnswersUnannounced"))
     async with engine.begin() as connection:

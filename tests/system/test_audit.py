@@ -152,8 +152,12 @@ async def commit_and_say_nothing(sound: Sound) -> None:
     await sound.sql(
         "booking",
         f"""
-        INSERT INTO journal (topic, message_id, partition, "offset", content_hash, outcome, answers, announced)
-        VALUES ('booking.commands', '{uuid.uuid4()}', 0, 0, '', 'handled', '{answers}', false)
+        WITH written AS (
+            INSERT INTO journal (topic, message_id, partition, "offset", content_hash, outcome, answers)
+            VALUES ('booking.commands', '{uuid.uuid4()}', 0, 0, '', 'handled', '{answers}')
+            RETURNING topic, message_id
+        )
+        INSERT INTO unannounced (topic, message_id) SELECT * FROM written
         """,
     )
 

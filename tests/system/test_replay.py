@@ -59,7 +59,8 @@ async def rows_of(service: str, url: str) -> dict[str, list[str]]:
     connection = await asyncpg.connect(url)
     try:
         names = await connection.fetch(
-            "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename NOT IN ('journal', 'people')"
+            "SELECT tablename FROM pg_tables"
+            " WHERE schemaname = 'public' AND tablename NOT IN ('journal', 'unannounced', 'people')"
         )
         return {
             f"{service}.{name}": [
@@ -97,7 +98,7 @@ async def replay(stack: Stack, topics: Iterable[Topic], *, journals: bool) -> No
     if not journals:
         for service in SERVICES:
             connection = await asyncpg.connect(stack.database_url(service))
-            await connection.execute("TRUNCATE journal")
+            await connection.execute("TRUNCATE journal, unannounced")
             await connection.close()
     wanted = {topic.name for topic in topics}
     for group in GROUPS:

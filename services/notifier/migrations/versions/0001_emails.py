@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from messaging.journal import CREATE_TABLE
+from messaging.journal_tables import CREATE_TABLE
 
 revision = "0001"
 down_revision = None
