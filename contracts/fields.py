@@ -76,7 +76,9 @@ def parse_instant(value: object) -> datetime:
 
 def format_instant(moment: datetime) -> str:
     """Writes UTC with milliseconds: `2026-11-25T10:00:00.000Z`. `moment` is aware."""
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+    utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    day_and_time = (utc.year, utc.month, utc.day, utc.hour, utc.minute, utc.second, utc.microsecond // 1000)
+    return "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ" % day_and_time  # noqa: UP031 - half of what format specifiers cost
 
 
 def _trimmed(value: object) -> object:

@@ -2,8 +2,8 @@
 
 from contracts import booking as says
 from contracts import people, topics
-from contracts.catalog import encode, wire_name
-from contracts.fields import Message, usable_id
+from contracts.catalog import encode, encode_fields, present, wire_name
+from contracts.fields import Message, format_instant, usable_id
 from messaging.answers import Answer
 from messaging.codec import Invalid, Received
 from services.booking import sessions
@@ -30,9 +30,10 @@ def actor(by: people.Actor) -> sessions.Actor:
 
 
 def event(outcome: sessions.Outcome) -> Answer:
-    message = _event(outcome, _snapshot(outcome.session))
+    event_type, told = _told(outcome)
+    body = encode_fields(session=_snapshot(outcome.session), **told)
     key = outcome.session.session_id
-    return Answer(topics.BOOKING_EVENTS.name, key, wire_name(message), encode(message), why=_why(outcome))
+    return Answer(topics.BOOKING_EVENTS.name, key, wire_name(event_type), body, why=_why(outcome))
 
 
 def rejection(command: Invalid | Received[Message], key: str | None, code: str, problem: str) -> Answer:
@@ -51,41 +52,39 @@ def rejection(command: Invalid | Received[Message], key: str | None, code: str, 
     return Answer(topics.BOOKING_REPLIES.name, record_key, wire_name(message), encode(message), why=code)
 
 
-def _event(outcome: sessions.Outcome, session: says.Session) -> Message:
+def _told(outcome: sessions.Outcome) -> tuple[type[Message], dict[str, object]]:
+    """The type of the event, and all that it tells beside the session."""
     match outcome:
         case sessions.Requested():
-            return says.SessionRequested(session=session)
+            return says.SessionRequested, {}
         case sessions.Scheduled():
-            return says.SessionScheduled(session=session)
+            return says.SessionScheduled, {}
         case sessions.Declined(why=why):
-            return says.SessionDeclined(session=session, why=why)
+            return says.SessionDeclined, {"why": why}
         case sessions.Rescheduled():
-            return says.SessionRescheduled(
-                session=session,
-                by=_said_by(outcome.by),
-                reason=outcome.reason,
-                previous_starts_at=outcome.previous_starts_at,
-                previous_ends_at=outcome.previous_ends_at,
-                previous_refundable_until=outcome.previous_refundable_until,
-                requested_at=outcome.requested_at,
-                notice_seconds=outcome.notice_seconds,
-            )
+            return says.SessionRescheduled, {
+                "by": _said_by(outcome.by),
+                "reason": outcome.reason,
+                "previous_starts_at": format_instant(outcome.previous_starts_at),
+                "previous_ends_at": format_instant(outcome.previous_ends_at),
+                "previous_refundable_until": format_instant(outcome.previous_refundable_until),
+                "requested_at": format_instant(outcome.requested_at),
+                "notice_seconds": outcome.notice_seconds,
+            }
         case sessions.Canceled():
-            return says.SessionCanceled(
-                session=session,
-                previous_status=outcome.previous_status,
-                by=_said_by(outcome.by),
-                reason=outcome.reason,
-                canceled_at=outcome.canceled_at,
-                notice_seconds=outcome.notice_seconds,
-                refundable=outcome.refundable,
-                refund=outcome.refund,
-                rule=outcome.rule,
-            )
+            return says.SessionCanceled, {
+                "previous_status": outcome.previous_status,
+                "by": _said_by(outcome.by),
+                "reason": outcome.reason,
+                "canceled_at": format_instant(outcome.canceled_at),
+                "notice_seconds": outcome.notice_seconds,
+                "refundable": outcome.refundable,
+                "refund": outcome.refund,
+                "rule": outcome.rule,
+            }
         case sessions.Approved():
-            return says.RefundApproved(
-                session=session, by=_said_by(outcome.by), note=outcome.note, approved_at=outcome.approved_at
-            )
+            approved_at = format_instant(outcome.approved_at)
+            return says.RefundApproved, {"by": _said_by(outcome.by), "note": outcome.note, "approved_at": approved_at}
 
 
 def _why(outcome: sessions.Outcome) -> str:
@@ -96,19 +95,19 @@ def _why(outcome: sessions.Outcome) -> str:
             return ""
 
 
-def _snapshot(session: sessions.Session) -> says.Session:
-    return says.Session(
+def _snapshot(session: sessions.Session) -> dict[str, object]:
+    return present(
         session_id=session.session_id,
         version=session.version,
         status=session.status,
         account_id=session.account_id,
         client=_said_person(session.client),
         coach=_said_person(session.coach),
-        starts_at=session.starts_at,
-        ends_at=session.ends_at,
-        refundable_until=session.refundable_until,
+        starts_at=format_instant(session.starts_at),
+        ends_at=format_instant(session.ends_at),
+        refundable_until=format_instant(session.refundable_until),
         credits=session.credits,
-        policy=says.Policy(window_hours=session.window_hours),
+        policy={"window_hours": session.window_hours},
         title=session.title,
         rebooks=session.rebooks,
     )
@@ -118,11 +117,15 @@ def _person(person: people.Person) -> sessions.Person:
     return sessions.Person(person.id, person.name, person.email, person.time_zone, person.locale)
 
 
-def _said_person(person: sessions.Person) -> people.Person:
-    return people.Person(
-        id=person.id, name=person.name, email=person.email, time_zone=person.time_zone, locale=person.locale
-    )
+def _said_person(person: sessions.Person) -> dict[str, str]:
+    return {
+        "id": person.id,
+        "name": person.name,
+        "email": person.email,
+        "time_zone": person.time_zone,
+        "locale": person.locale,
+    }
 
 
-def _said_by(by: sessions.Actor) -> people.Actor:
-    return people.Actor(role=by.role, id=by.id)
+def _said_by(by: sessions.Actor) -> dict[str, str]:
+    return {"role": by.role, "id": by.id}

@@ -2,8 +2,8 @@
 
 from contracts import booking as hears
 from contracts import credits as says
-from contracts import people, topics
-from contracts.catalog import encode, wire_name
+from contracts import topics
+from contracts.catalog import encode, encode_fields, wire_name
 from contracts.fields import Id, Instant, Message, usable_id
 from messaging.answers import Answer, Cause
 from messaging.codec import Invalid, Received
@@ -51,9 +51,17 @@ def ending(received: Received[Message], message: Ended) -> ledger.Ending:
 
 def event(said: books.Said, snapshot: hears.Session | None) -> Answer:
     """`snapshot` is the session of the booking event that caused it; None for what is about an account alone."""
-    message = _event(said, snapshot)
-    key = said.account.account_id
-    return Answer(topics.CREDITS_EVENTS.name, key, wire_name(message), encode(message), why=_why(said))
+    event_type, told = _told(said)
+    account = said.account
+    body = encode_fields(
+        account_id=account.account_id,
+        account_version=account.version,
+        session=snapshot,
+        credits=said.credits,
+        balance=account.balance_credits,
+        **told,
+    )
+    return Answer(topics.CREDITS_EVENTS.name, account.account_id, wire_name(event_type), body, why=_why(said))
 
 
 def rejection(command: Invalid | Received[Message], key: str | None, code: str, problem: str) -> Answer:
@@ -72,26 +80,19 @@ def rejection(command: Invalid | Received[Message], key: str | None, code: str, 
     return Answer(topics.CREDITS_REPLIES.name, record_key, wire_name(message), encode(message), why=code)
 
 
-def _event(said: books.Said, snapshot: hears.Session | None) -> Message:
-    account = said.account
-    about = {
-        "account_id": account.account_id,
-        "account_version": account.version,
-        "credits": said.credits,
-        "balance": account.balance_credits,
-    }
-    if isinstance(said, books.Granted):
-        return says.CreditsGranted.model_validate({**about, "grant_id": said.grant_id})
-    about["session"] = snapshot
+def _told(said: books.Said) -> tuple[type[Message], dict[str, object]]:
+    """The type of the event, and what it tells beside the account, the session and the credits."""
     match said:
+        case books.Granted(grant_id=grant_id):
+            return says.CreditsGranted, {"grant_id": grant_id}
         case books.Charged():
-            return says.CreditsCharged.model_validate(about)
+            return says.CreditsCharged, {}
         case books.Declined(why=why):
-            return says.ChargeDeclined.model_validate({**about, "why": why})
+            return says.ChargeDeclined, {"why": why}
         case books.Refunded(refund=refund):
             by = refund.approved_by
-            approved_by = people.Actor(role=by.role, id=by.id) if by is not None else None
-            return says.CreditsRefunded.model_validate({**about, "cause": refund.cause, "approved_by": approved_by})
+            approved_by = {"role": by.role, "id": by.id} if by is not None else None
+            return says.CreditsRefunded, {"cause": refund.cause, "approved_by": approved_by}
 
 
 def _why(said: books.Said) -> str:

@@ -20,6 +20,7 @@ from messaging.records import Outgoing, Place, Record
 from services.booking.handler import BookingHandler
 from services.booking.sessions import Actor, Person
 from tests.booking.builders import ACCOUNT, ANA, BEN, EARLY, HOUR, SESSION, START, client
+from tests.contracts.forms import assert_as_its_type_writes_it
 
 _offsets = count()
 
@@ -167,7 +168,11 @@ class Said:
 
 
 def read_back(record: Outgoing) -> Said:
-    return Said(record.topic, (record.key or b"").decode(), dict(_headers(record)), json.loads(record.value or b"{}"))
+    """Whatever is said in a test is held against its type."""
+    said = Said(record.topic, (record.key or b"").decode(), dict(_headers(record)), json.loads(record.value or b"{}"))
+    if not said.topic.startswith("dlq."):
+        assert_as_its_type_writes_it(said.headers["ce_type"], said.body)
+    return said
 
 
 def gists(published: Iterable[Outgoing]) -> list[str]:

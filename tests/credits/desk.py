@@ -18,6 +18,7 @@ from messaging.envelope import open_envelope
 from messaging.pipeline import Pipeline
 from messaging.records import Outgoing, Record
 from services.credits.handler import CreditsHandler
+from tests.contracts.forms import assert_as_its_type_writes_it
 from tests.credits.story import id_of, record
 
 PATIENCE_SECONDS = 20
@@ -115,6 +116,8 @@ def _words(message: Any) -> str:
 
 
 def _answer(published: Outgoing) -> Answer:
+    """Whatever is said in a test is held against its type."""
     envelope, body = open_envelope(published.headers, published.value)
+    assert_as_its_type_writes_it(envelope.type, body)
     key = (published.key or b"").decode()
     return Answer(published.topic, key, envelope.id, envelope.causation_id, decode(envelope.type, body))
