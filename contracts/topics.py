@@ -41,8 +41,8 @@ class Topic:
 
     def key_of(self, message: Message) -> str:
         """The id by which a message of this topic is keyed: its own, or that of the session it is about."""
-        carrier = message if hasattr(message, self.key) else getattr(message, "session")  # noqa: B009 - no static type has it
-        return str(getattr(carrier, self.key))
+        fields = vars(message)
+        return str(fields[self.key] if self.key in fields else getattr(fields["session"], self.key))
 
     @property
     def settings(self) -> Mapping[str, str]:

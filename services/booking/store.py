@@ -1,11 +1,11 @@
 """Booking's tables and queries. Everything here runs in the caller's transaction and is one statement a batch."""
 
-import json
 from collections.abc import Collection, Sequence
 from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
+import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -192,8 +192,8 @@ def _fixed_columns(sessions: Sequence[Session]) -> dict[str, list[Any]]:
 
 
 def _stored(person: Person) -> str:
-    return json.dumps({field: getattr(person, field) for field in _PERSON_FIELDS})
+    return orjson.dumps({field: getattr(person, field) for field in _PERSON_FIELDS}).decode()
 
 
 def _person(stored: str) -> Person:
-    return Person(**json.loads(stored))
+    return Person(**orjson.loads(stored))
