@@ -1,9 +1,10 @@
 """From a stored notice to the bytes of an email, and to whom they go."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+
+import orjson
 
 from services.notifier.calendar import invitation
 from services.notifier.mailbox import Mailbox, mailbox
@@ -35,7 +36,7 @@ class Composer:
 
         Whatever else it raises is about this notice alone: one that today's code cannot read or put into words.
         """
-        notice = from_json(json.loads(notice_json))
+        notice = from_json(orjson.loads(notice_json))
         recipient = mailbox(notice.recipient.name, notice.recipient.email)
         rendered = self._renderer.render(notice)
         calendar_part = invitation(
@@ -59,4 +60,4 @@ class Composer:
         Raises what makes a whole kind of email impossible: better now than once for each of them.
         """
         for notice in everyday_notices():
-            self.compose(notice.event_id, json.dumps(to_json(notice)))
+            self.compose(notice.event_id, orjson.dumps(to_json(notice)).decode())

@@ -1,11 +1,11 @@
 """The notifier's table and queries. Everything here runs in the caller's transaction and is one statement a batch."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
+import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -300,7 +300,7 @@ async def add(connection: AsyncConnection, emails: Sequence[NewEmail]) -> None:
         "ranks": [rank for _, rank in places],
         "awaited_kinds": [awaited_kind(notice) for notice in notices],
         "addresses": [None if email.stale else email.notice.recipient.email.lower() for email in emails],
-        "contents": [None if email.stale else json.dumps(to_json(email.notice)) for email in emails],
+        "contents": [None if email.stale else orjson.dumps(to_json(email.notice)).decode() for email in emails],
         "correlation_ids": [email.correlation_id for email in emails],
         "traceparents": [email.traceparent for email in emails],
         "statuses": ["stale" if email.stale else "waiting" for email in emails],

@@ -1,12 +1,14 @@
 """What each kind of field reads, in what form it is written, and what it refuses."""
 
 import json
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from contracts.catalog import InvalidMessage, decode, encode
+from contracts.fields import format_instant
 from tests.contracts.samples import ABSENT, sample
 
 SCHEDULE, RESCHEDULE, CANCEL = "booking.ScheduleSession.v1", "booking.RescheduleSession.v1", "booking.CancelSession.v1"
@@ -19,6 +21,10 @@ def written(wire_name: str, path: str, value: Any) -> Any:
     for part in path.split("__"):
         body = body.get(part)
     return body
+
+
+def test_an_instant_of_any_offset_is_written_in_utc() -> None:
+    assert format_instant(datetime.fromisoformat("2026-11-26T01:00:00.123456+14:30")) == "2026-11-25T10:30:00.123Z"
 
 
 @pytest.mark.parametrize(

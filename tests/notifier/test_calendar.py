@@ -1,6 +1,7 @@
 """The reader's calendar follows the session (R33)."""
 
 from dataclasses import replace
+from datetime import timedelta, timezone
 from itertools import permutations
 from typing import get_args
 
@@ -134,6 +135,19 @@ def test_in_whatever_order_and_however_often_they_are_read_the_calendar_ends_emp
         for part in order:
             calendar.receive(part)
         assert calendar.events == {}
+
+
+def test_instants_of_any_offset_are_told_in_utc() -> None:
+    notice = notice_of(scheduled())
+    elsewhere = replace(notice, starts_at=notice.starts_at.astimezone(timezone(timedelta(hours=9))))
+    assert received(elsewhere).event["DTSTART"].text == "20251125T100000Z"
+
+
+@pytest.mark.parametrize("title", ["First steps " * 9, "Größe, " * 20, "\\n^n;" * 30, "\N{GRINNING FACE}" * 30])
+def test_no_line_is_longer_than_75_octets_and_no_character_lies_on_two(title: str) -> None:
+    lines = ics(notice_of(scheduled(title=title))).split(b"\r\n")
+    assert max(map(len, lines)) <= 75
+    assert all(line.decode() for line in lines[:-1])
 
 
 @pytest.mark.parametrize(

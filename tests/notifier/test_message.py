@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from email import message_from_bytes, policy
+from email.header import decode_header
 from email.message import EmailMessage
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.notifier.calendar import invitation
-from services.notifier.mailbox import Mailbox, UnsendableAddressError, mailbox, parse_mailbox
+from services.notifier.mailbox import Mailbox, UnsendableAddressError, encoded, mailbox, parse_mailbox
 from services.notifier.message import message, message_id
 from services.notifier.notices import Notice, email_id
 from services.notifier.rendering import Rendered
@@ -213,6 +214,15 @@ def test_a_name_is_a_name_whatever_it_looks_like(name: str) -> None:
 def test_what_only_looks_like_an_encoded_subject_is_shown_as_it_is() -> None:
     rendered = replace(RENDERER.render(CANCELED), subject="=?utf-8?q?=0D=0ABcc:_x?=")
     assert str(parsed(wire(rendered=rendered))["Subject"]) == "=?utf-8?q?=0D=0ABcc:_x?="
+
+
+@pytest.mark.parametrize("subject", ["Jörg", "Ünïcödé " * 12, "山田 太郎" * 9, "\N{GRINNING FACE}" * 40, "=?x?=" * 20])
+def test_other_letters_stand_in_short_lines_each_of_whole_characters(subject: str) -> None:
+    lines = f"Subject: {encoded(subject, 'Subject')}".split("\r\n")
+    assert max(map(len, lines)) <= 76
+    words = [decode_header(line.removeprefix("Subject:").strip()) for line in lines]
+    assert [charset for ((_, charset),) in words] == ["utf-8"] * len(lines)
+    assert "".join(octets.decode() for ((octets, _),) in words) == subject
 
 
 def test_nobody_can_write_a_boundary() -> None:
