@@ -55,4 +55,5 @@ print(turns)
 
 @pytest.mark.parametrize("seconds", [-864_000, 7200])
 def test_threads_take_turns_as_by_the_right_clock(seconds: int) -> None:
-    assert 0 < int(run(TAKE_TURNS, seconds)) <= 2 / 0.05 + 2
+    # Forty or so; by a spoiled deadline, many hundreds.
+    assert 0 < int(run(TAKE_TURNS, seconds)) < 2 * 2 / 0.05

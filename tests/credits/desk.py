@@ -116,7 +116,7 @@ def _words(message: Any) -> str:
 
 
 def _answer(published: Outgoing) -> Answer:
-    """Whatever is said in a test is held against its type."""
+    """What the service says in a test is held against its type."""
     envelope, body = open_envelope(published.headers, published.value)
     assert_as_its_type_writes_it(envelope.type, body)
     key = (published.key or b"").decode()
