@@ -1,10 +1,8 @@
 """What makes each alert fire: its condition, caused to a real worker, in its process or in what it works on."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
-from functools import partial
 from http.client import HTTPException
 from typing import Any, Final
 
@@ -19,45 +17,10 @@ from tests.booking.bus import schedule
 from tests.credits.story import granted
 from tests.messaging.unparsable import send, unparsable
 from tests.notifier.queue import about
-from tests.notifier.scripted_smtp import ScriptedServer, scripted_server
 from tests.notifier.story import declined
 from tests.observability.causes import Interrupted
-from tests.observability.scene import Scene
-from tests.ops.desk import Desk, Worker, headers, new_command
-
-HURRIED: Final = "tests.observability.hurried"
-
-
-@dataclass(frozen=True)
-class Watched:
-    """The worker that Prometheus asks, and what it works with. `mail` is its mail server, if it is the notifier's."""
-
-    scene: Scene
-    desk: Desk
-    worker: Worker
-    mail: ScriptedServer
-
-    async def change(self, service: str, statement: str) -> None:
-        async with self.scene.engines[service].begin() as connection:
-            await connection.execute(text(statement))
-
-
-@dataclass(frozen=True)
-class AlertCause:
-    """`service` is whose worker is watched; `labels`: of the alert that is to fire once `happens` has happened."""
-
-    happens: Callable[[Watched], Awaitable[None]]
-    service: str = "booking"
-    labels: Mapping[str, str] = field(default_factory=dict)
-
-
-async def watch(scene: Scene, service: str) -> Watched:
-    """A worker of the service at work, with a mail server that takes everything."""
-    mail = await scene.until_the_end.enter_async_context(scripted_server())
-    desk = await scene.desk(service)
-    worker = await scene.at_work(desk, HURRIED, SERVICE=service, SMTP_URL=f"smtp://127.0.0.1:{mail.port}")
-    return Watched(scene, desk, worker, mail)
-
+from tests.observability.watched import AlertCause, Turn, Watched
+from tests.ops.desk import Worker, headers, new_command
 
 # What happens meanwhile ----------------------------------------------------------------------------------------------
 
@@ -111,38 +74,16 @@ async def _ask_again_and_again(kafka: str, at_once: int) -> None:
 
 
 async def commands_keep_coming(watched: Watched, at_once: int = 1) -> None:
-    """For booking, until the end."""
-    asking = _ask_again_and_again(watched.desk.kafka, at_once)
-    await watched.scene.until_the_end.enter_async_context(_beside(asking))
+    """For booking."""
+    asking = _ask_again_and_again(watched.broker.address, at_once)
+    await watched.meanwhile.enter_async_context(_beside(asking))
 
 
 # Causes --------------------------------------------------------------------------------------------------------------
 
 
-async def _the_only_worker_is_killed(watched: Watched) -> None:
-    watched.worker.process.kill()
-
-
-async def _the_broker_goes_away(watched: Watched) -> None:
-    await watched.desk.broker.stop()
-
-
-async def _the_worker_is_killed_again_and_again(watched: Watched) -> None:
-    """It need not come to work in between: the development broker never finds out that its predecessor is dead."""
-    await watched.scene.until_the_end.enter_async_context(_beside(_killed_and_started_again(watched.worker)))
-
-
-async def _a_partition_stands_at_a_record(watched: Watched) -> None:
-    await send(watched.desk.kafka, BOOKING_COMMANDS.name, [unparsable()])
-
-
-async def _no_batch_is_done_while_commands_come(watched: Watched, at_once: int = 1) -> None:
-    await watched.scene.until_the_end.enter_async_context(_locked(watched.scene.engines["booking"], "journal"))
-    await commands_keep_coming(watched, at_once)
-
-
 async def _something_is_no_message(watched: Watched) -> None:
-    async with AIOKafkaProducer(bootstrap_servers=watched.desk.kafka) as producer:
+    async with AIOKafkaProducer(bootstrap_servers=watched.broker.address) as producer:
         await producer.send_and_wait(BOOKING_COMMANDS.name, b"no JSON", key=b"k")
 
 
@@ -153,15 +94,15 @@ async def _another_worker_died_between_its_commit_and_its_answer(watched: Watche
     await watched.change("booking", "UPDATE unannounced SET decided_at = decided_at - interval '11 minutes'")
 
 
-async def _a_reader_is_put_off_for_an_hour(watched: Watched) -> None:
-    watched.mail.script["RCPT"] = ["451 4.7.1 Greylisted, come back later"]
-    await watched.scene.queue.add(about(declined(), "a"))
-    await watched.scene.queue.time_passes(3700)
-
-
 async def _a_reader_does_not_exist(watched: Watched) -> None:
     watched.mail.script["RCPT"] = ["550 5.1.1 No such user"]
     await watched.scene.queue.add(about(declined(), "a"))
+
+
+async def _a_reader_is_put_off_for_an_hour(watched: Watched) -> None:
+    watched.mail.script["RCPT"] = ["451 4.7.1 Greylisted, come back later"]
+    await watched.scene.queue.add(about(declined(), "b"))
+    await watched.scene.queue.time_passes(3700)
 
 
 async def _a_balance_is_altered(watched: Watched) -> None:
@@ -170,23 +111,63 @@ async def _a_balance_is_altered(watched: Watched) -> None:
 
 
 async def _somebody_keeps_the_accounts_to_himself(watched: Watched) -> None:
-    await watched.scene.until_the_end.enter_async_context(_locked(watched.scene.engines["credits"], "accounts"))
+    await watched.meanwhile.enter_async_context(_locked(watched.scene.engines["credits"], "accounts"))
 
 
-ALERT_CAUSES: Final[Mapping[str, AlertCause]] = {
-    "NoWorker": AlertCause(_the_only_worker_is_killed),
-    "NoWorkerReady": AlertCause(_the_broker_goes_away),
-    "WorkerNotReady": AlertCause(_the_broker_goes_away, labels={"part": "broker"}),
-    "WorkerRestarts": AlertCause(_the_worker_is_killed_again_and_again),
-    "RecordUnparsed": AlertCause(_a_partition_stands_at_a_record),
-    "RecordsWaitTooLong": AlertCause(_no_batch_is_done_while_commands_come),
-    "LagGrows": AlertCause(partial(_no_batch_is_done_while_commands_come, at_once=300)),
-    "NothingHandled": AlertCause(_no_batch_is_done_while_commands_come),
-    "BatchesRetried": AlertCause(_no_batch_is_done_while_commands_come, labels={"failure": "passing"}),
-    "DeadLetters": AlertCause(_something_is_no_message, labels={"class": "Unreadable"}),
-    "AnswersUnannounced": AlertCause(_another_worker_died_between_its_commit_and_its_answer),
-    "EmailsWaitTooLong": AlertCause(_a_reader_is_put_off_for_an_hour, "notifier"),
-    "EmailsFailed": AlertCause(_a_reader_does_not_exist, "notifier"),
-    "LedgerDoesNotBalance": AlertCause(_a_balance_is_altered, "credits"),
-    "LedgerUnchecked": AlertCause(_somebody_keeps_the_accounts_to_himself, "credits"),
-}
+async def _no_batch_is_done_while_commands_come(watched: Watched) -> None:
+    await watched.meanwhile.enter_async_context(_locked(watched.scene.engines["booking"], "journal"))
+    await commands_keep_coming(watched, at_once=40)
+
+
+async def _a_partition_stands_at_a_record(watched: Watched) -> None:
+    await send(watched.broker.address, BOOKING_COMMANDS.name, [unparsable()])
+
+
+async def _the_broker_goes_away(watched: Watched) -> None:
+    await watched.broker.stop()
+    watched.meanwhile.push_async_callback(watched.broker.start)
+
+
+async def _the_only_worker_is_killed(watched: Watched) -> None:
+    watched.workers["notifier"].process.kill()
+
+
+async def _the_worker_is_killed_again_and_again(watched: Watched) -> None:
+    """It need not come to work in between: the development broker never finds out that its predecessor is dead."""
+    worker = watched.workers["credits"]
+    watched.meanwhile.callback(worker.process.kill)
+    await watched.meanwhile.enter_async_context(_beside(_killed_and_started_again(worker)))
+
+
+# One turn after another happens to the same three workers. Before its own, nothing makes an alert fire about its
+# service.
+TURNS: Final[Sequence[Turn]] = (
+    {
+        "NoWorkerReady": AlertCause(_the_broker_goes_away, "credits"),
+        "WorkerNotReady": AlertCause(_the_broker_goes_away, "credits", {"part": "broker"}),
+    },
+    {
+        "DeadLetters": AlertCause(_something_is_no_message, labels={"class": "Unreadable"}),
+        "AnswersUnannounced": AlertCause(_another_worker_died_between_its_commit_and_its_answer),
+        "EmailsFailed": AlertCause(_a_reader_does_not_exist, "notifier"),
+        "LedgerDoesNotBalance": AlertCause(_a_balance_is_altered, "credits"),
+    },
+    {
+        "RecordsWaitTooLong": AlertCause(_no_batch_is_done_while_commands_come),
+        "LagGrows": AlertCause(_no_batch_is_done_while_commands_come),
+        "NothingHandled": AlertCause(_no_batch_is_done_while_commands_come),
+        "BatchesRetried": AlertCause(_no_batch_is_done_while_commands_come, labels={"failure": "passing"}),
+        "EmailsWaitTooLong": AlertCause(_a_reader_is_put_off_for_an_hour, "notifier"),
+        "LedgerUnchecked": AlertCause(_somebody_keeps_the_accounts_to_himself, "credits"),
+    },
+    {
+        "RecordUnparsed": AlertCause(_a_partition_stands_at_a_record),
+        "NoWorker": AlertCause(_the_only_worker_is_killed, "notifier"),
+        "WorkerRestarts": AlertCause(_the_worker_is_killed_again_and_again, "credits"),
+    },
+)
+ALERT_CAUSES: Final[Mapping[str, AlertCause]] = {name: cause for turn in TURNS for name, cause in turn.items()}
+
+
+def turn_of(alert: str) -> Turn:
+    return next(turn for turn in TURNS if alert in turn)

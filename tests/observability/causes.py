@@ -59,11 +59,11 @@ async def _answers_are_left_unannounced(scene: Scene) -> None:
 
 
 async def _a_worker_gets_to_work(scene: Scene) -> None:
-    await scene.at_work(await scene.desk())
+    await scene.at_work(scene.desk(await scene.broker()))
 
 
 async def _a_partition_stands_at_a_record(scene: Scene) -> None:
-    desk = await scene.desk()
+    desk = scene.desk(await scene.broker())
     await scene.at_work(desk)
     await send(desk.kafka, BOOKING_COMMANDS.name, [unparsable()])
 

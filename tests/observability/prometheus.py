@@ -1,9 +1,9 @@
-"""A real Prometheus, which asks a worker every second and has our alert rules, in a hurry."""
+"""A real Prometheus, which asks workers every second and has our alert rules, in a hurry."""
 
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
@@ -20,7 +20,7 @@ global: {{ scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s }}
 rule_files: [alerts.yaml]
 scrape_configs:
   - job_name: coaching
-    static_configs: [{{ targets: ["{target}"] }}]
+    static_configs: [{{ targets: {targets} }}]
 """
 
 
@@ -42,12 +42,13 @@ class Prometheus:
 
         return await until(does, 120)
 
-    async def is_silent_about(self, group: str, *, seconds: int = 3) -> bool:
-        """Within two minutes: that it has asked for so many seconds, and that nothing has fired meanwhile.
+    async def is_silent_about(self, group: str, alert: str = ".+", *, seconds: int = 3) -> bool:
+        """Within two minutes: that it has asked for so many seconds, and that this, or nothing, has fired meanwhile.
 
         Before it asks anybody, it takes everybody for gone; whoever has just started may not be ready yet.
         """
-        fired = f'present_over_time(ALERTS{{alertstate="firing",group="{group}"}}[{seconds}s])'
+        firing = f'ALERTS{{alertstate="firing",alertname=~"{alert}",group="{group}"}}'
+        fired = f"present_over_time({firing}[{seconds}s])"
         asked = f'coaching_ready{{group="{group}"}} offset {seconds}s unless on (group) {fired}'
 
         async def silent() -> bool:
@@ -83,17 +84,17 @@ def hurried(rules: str) -> str:
     return soon.replace("coaching_oldest_record_age_seconds) > 120", "coaching_oldest_record_age_seconds) > 2")
 
 
-def _configure(home: Path, target: str) -> None:
+def _configure(home: Path, targets: list[str]) -> None:
     home.mkdir()
-    (home / "prometheus.yaml").write_text(_CONFIGURATION.format(target=target))
+    (home / "prometheus.yaml").write_text(_CONFIGURATION.format(targets=json.dumps(targets)))
     (home / "alerts.yaml").write_text(hurried((FOLDER / "alerts.yaml").read_text()))
 
 
 @asynccontextmanager
-async def prometheus(health: str, home: Path) -> AsyncIterator[Prometheus]:
-    """`health` is the worker's endpoint. The rules are ours, `hurried`."""
+async def prometheus(endpoints: Iterable[str], home: Path) -> AsyncIterator[Prometheus]:
+    """`endpoints` are the workers'. The rules are ours, `hurried`."""
     program = found("prometheus")
-    _configure(home, urlsplit(health).netloc)
+    _configure(home, [urlsplit(endpoint).netloc for endpoint in endpoints])
     server = Prometheus(free_port())
     options = (
         f"--config.file={home / 'prometheus.yaml'}",

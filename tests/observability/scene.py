@@ -42,13 +42,17 @@ class Scene:
     def queue(self) -> Queue:
         return Queue(self.engines["notifier"])
 
-    async def desk(self, service: str = "booking") -> Desk:
-        """A broker with all topics, on which the service's workers can be started."""
+    async def broker(self) -> DevelopmentBroker:
+        """With all topics."""
         broker = DevelopmentBroker(self.home)
         await broker.start()
         self.until_the_end.push_async_callback(broker.stop)
         await topics.apply(broker.address, replication=1)
-        return Desk(broker, given(self.engines[service].url), self.home)
+        return broker
+
+    def desk(self, broker: DevelopmentBroker, service: str = "booking") -> Desk:
+        """Where the service's workers can be started."""
+        return Desk(broker, given(self.engines[service].url), self.home / service)
 
     async def at_work(self, desk: Desk, module: str = WORKS, **settings: str) -> Worker:
         worker = await self.until_the_end.enter_async_context(desk.worker(module, **settings))

@@ -1,20 +1,33 @@
 """Alerts that a real Prometheus fires about a real worker, each once its condition is caused."""
 
 import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tests.observability.alert_causes import ALERT_CAUSES, commands_keep_coming, watch
-from tests.observability.prometheus import hurried, prometheus
+from tests.observability.alert_causes import ALERT_CAUSES, commands_keep_coming, turn_of
+from tests.observability.prometheus import hurried
 from tests.observability.promtool import FOLDER
-from tests.observability.rules import Alert, alerts
+from tests.observability.rules import alerts
 from tests.observability.scene import Scene
+from tests.observability.watched import Course, watched_course
 
-ALERTS = alerts()
+ALERTS = {alert.name: alert for alert in alerts()}
+
+
+@pytest.fixture(scope="module")
+async def course(engines: Mapping[str, AsyncEngine], tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Course]:
+    """The same workers, well at first, and the same Prometheus for all that happens here."""
+    async with AsyncExitStack() as until_the_end:
+        course = await watched_course(Scene(engines, tmp_path_factory.mktemp("watched"), until_the_end))
+        await commands_keep_coming(course.watched)
+        yield course
 
 
 def test_every_alert_has_its_cause_and_every_cause_its_alert() -> None:
-    assert list(ALERT_CAUSES) == [alert.name for alert in ALERTS]
+    assert ALERT_CAUSES.keys() == ALERTS.keys()
 
 
 def test_a_rule_in_a_hurry_is_ours_but_for_its_durations_and_the_age_of_a_record() -> None:
@@ -32,19 +45,13 @@ def test_a_rule_in_a_hurry_is_ours_but_for_its_durations_and_the_age_of_a_record
 
 
 @pytest.mark.parametrize("service", ["booking", "credits", "notifier"])
-async def test_no_alert_fires_about_a_worker_that_is_well(scene: Scene, service: str) -> None:
+async def test_no_alert_fires_about_a_worker_that_is_well(course: Course, service: str) -> None:
     """For longer than any window in which something has to happen lasts here; booking has work meanwhile."""
-    at_work = await watch(scene, service)
-    await commands_keep_coming(at_work)
-    async with prometheus(at_work.worker.health, scene.home / "prometheus") as server:
-        assert await server.is_silent_about(service, seconds=20)
+    assert await course.prometheus.is_silent_about(service, seconds=20)
 
 
-@pytest.mark.parametrize("alert", ALERTS, ids=[alert.name for alert in ALERTS])
-async def test_an_alert_fires_once_its_condition_is_caused_and_not_before(scene: Scene, alert: Alert) -> None:
-    cause = ALERT_CAUSES[alert.name]
-    at_work = await watch(scene, cause.service)
-    async with prometheus(at_work.worker.health, scene.home / "prometheus") as server:
-        assert await server.is_silent_about(cause.service)
-        await cause.happens(at_work)
-        assert await server.fires(alert.name, group=cause.service, severity=alert.severity, **cause.labels)
+@pytest.mark.parametrize("name", ALERT_CAUSES)
+async def test_an_alert_fires_once_its_condition_is_caused_and_not_before(course: Course, name: str) -> None:
+    alert, cause = ALERTS[name], ALERT_CAUSES[name]
+    assert name in await course.silent_before(turn_of(name))
+    assert await course.prometheus.fires(name, group=cause.service, severity=alert.severity, **cause.labels)
