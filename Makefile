@@ -9,6 +9,7 @@ parser = build/asyncapi-parser
 schemas = build/kubernetes-schemas
 # Compiled at once, since the environment may forbid Python to do so later; but for what no service needs.
 unhurried = /(mypy|mypyc|hypothesis|pip|setuptools|pkg_resources|grimp|importlinter|docker|testcontainers|playwright|pygments)/
+packages = contracts messaging services ops devstack benchmarks tests
 images = booking credits notifier ops
 long_chaos = --commands=90000 --faults=1000 --seconds=2200
 pip = .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile
@@ -27,7 +28,9 @@ demo: $(stamp)  ## The whole story on real parts: a cancellation, its refund, th
 up: $(stamp)  ## The same stack left running, for playing; Ctrl-C stops it
 	@.venv/bin/python -m devstack up
 
+# Compiled first, for the same reason as above: the tests start hundreds of workers.
 test: $(stamp)  ## Every test that this machine can run
+	@.venv/bin/python -m compileall -q -j 0 $(packages)
 	.venv/bin/python -m pytest
 
 test-long: $(stamp)  ## Every property and model again, with 10,000 examples each (an hour or so)
