@@ -5,6 +5,7 @@ import hmac
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -142,7 +143,9 @@ class Stack:
 
     async def start_worker(self, service: str, settings: Mapping[str, str] | None = None) -> Worker:
         """One more worker of the service, ready; `settings` are added to its environment. Raises StackError."""
-        number = 1 + sum(worker.service == service for worker in self.workers)
+        # Whoever was there before may have gone, and no two write to one log.
+        taken = {worker.name for worker in self.workers}
+        number = next(number for number in count(1) if f"{service}-{number}" not in taken)
         worker = Worker(service, number, {**self.environment(service), **(settings or {})}, self._home)
         self.workers.append(worker)
         await worker.start()

@@ -1,5 +1,6 @@
 """The stack: what each service is given, and what it cannot reach."""
 
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import asyncpg
@@ -50,3 +51,16 @@ async def test_a_service_is_told_its_own_addresses_and_no_others(stack: Stack) -
             told["SMTP_URL"] = "smtp://mail.example:25"
         assert stack.environment(service) == told
     assert len({stack.database_url(service) for service in SERVICES}) == len(SERVICES)
+
+
+async def test_a_worker_that_is_started_after_another_was_taken_out_has_a_log_of_its_own(
+    stand_ins: Path, at_end: AsyncExitStack
+) -> None:
+    elsewhere = {**ELSEWHERE, "DATABASE_URL": "postgresql://postgres:secret@postgres.example/postgres"}
+    stack = Stack(choose_parts(stand_ins, elsewhere, containers=False), stand_ins)
+    at_end.push_async_callback(stack.stop)
+    first, second = [await stack.start_worker("booking") for _ in range(2)]
+    await first.stop()
+    stack.workers.remove(first)
+    third = await stack.start_worker("booking")
+    assert third.log != second.log
