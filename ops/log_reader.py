@@ -1,7 +1,7 @@
 """Records out of the log, between two offsets or as they come. On aiokafka (see `client.py`)."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -70,6 +70,7 @@ class LogReader:
             stack.push_async_callback(stop, self._consumer)
             try:
                 await self._consumer.start()
+                await self._know_all_topics()
             except KafkaError as error:
                 raise self._away("does not let us in", error) from error
             self._stack = stack.pop_all()
@@ -165,6 +166,7 @@ class LogReader:
         """From here on, `more` tells what comes."""
         self._passed: set[TopicPartition] = set()
         self._consumer.assign(_known(offsets))
+        self._know_all_topics()
         for partition, offset in offsets.items():
             self._consumer.seek(TopicPartition(*partition), offset)
 
@@ -205,6 +207,11 @@ class LogReader:
                 self._passed.add(partition)
                 self._consumer.pause(partition)
         return rests
+
+    def _know_all_topics(self) -> Awaitable[bool]:
+        """Of those that it does not read, aiokafka finds out one after another, a tenth of a second each."""
+        known: Awaitable[bool] = self._consumer._client.set_topics(self._names)
+        return known
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
