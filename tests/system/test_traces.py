@@ -152,38 +152,41 @@ async def test_who_repeats_an_answer_within_a_trace_says_nothing_new(platform: P
     assert first.header("traceparent")[:35] == second.header("traceparent")[:35] == trace.decode()[:35]
 
 
+# The service is loaded once; for each of the settings, a child of its own makes the worker.
 LOADED = """
-import asyncio, sys
+import asyncio, json, os, sys
 from importlib import import_module
 from messaging.settings import read_settings
-async def main():
-    service = import_module(f"services.{sys.argv[1]}.app").SERVICE
+service = import_module(f"services.{sys.argv[1]}.app").SERVICE
+async def make_worker():
     service.make_worker(read_settings(service.settings))
-    print("opentelemetry.sdk" in sys.modules)
-asyncio.run(main())
+for settings in json.loads(sys.argv[2]):
+    if not os.fork():
+        os.environ.update(settings)
+        asyncio.run(make_worker())
+        print(json.dumps("opentelemetry.sdk" in sys.modules), flush=True)
+        os._exit(0)
+    os.wait()
 """
+SDK_IS_LOADED: tuple[tuple[dict[str, str], bool], ...] = (
+    ({}, False),
+    ({"OTEL_SERVICE_NAME": "x", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}, False),
+    ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_SDK_DISABLED": "true"}, False),
+    ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}, True),
+    ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:1/v1/traces"}, True),
+)
 
 
 @pytest.mark.parametrize("service", SERVICES)
-@pytest.mark.parametrize(
-    ("settings", "is_loaded"),
-    [
-        ({}, False),
-        ({"OTEL_SERVICE_NAME": "x", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}, False),
-        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_SDK_DISABLED": "true"}, False),
-        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}, True),
-        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:1/v1/traces"}, True),
-    ],
-)
-async def test_without_an_endpoint_opentelemetrys_sdk_is_not_loaded(
-    service: str, settings: dict[str, str], is_loaded: bool
-) -> None:
+async def test_without_an_endpoint_opentelemetrys_sdk_is_not_loaded(service: str) -> None:
     without = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+    settings = [one for one, _ in SDK_IS_LOADED]
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-c", LOADED, service),
-        env={**without, **NOTHING_LISTENS, **settings},
+        *("-c", LOADED, service, json.dumps(settings)),
+        env={**without, **NOTHING_LISTENS},
         stdout=asyncio.subprocess.PIPE,
     )
     said, _ = await process.communicate()
-    assert said.decode().strip() == str(is_loaded)
+    is_loaded = [json.loads(line) for line in said.splitlines()]
+    assert tuple(zip(settings, is_loaded, strict=True)) == SDK_IS_LOADED
