@@ -1,5 +1,6 @@
 """All topics once more from their first record: no effect, no new message, no email (delivery, rule 14)."""
 
+import asyncio
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
@@ -27,6 +28,8 @@ pytestmark = on_apache_kafka
 async def platform(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Platform]:
     """A history of its own: all that the other tests leave would have to be read again, and audited, many times."""
     async with running(request.param, tmp_path_factory.mktemp("replay")) as platform:
+        await tell_a_story(platform)
+        assert (await settled(platform.stack)).findings == ()
         yield platform
 
 
@@ -92,8 +95,7 @@ def identity(record: Record) -> str:
 
 async def replay(stack: Stack, topics: Iterable[Topic], *, journals: bool) -> None:
     """Every group reads these from their first record on, remembering what it has handled or not."""
-    for worker in stack.workers:
-        await worker.stop()
+    await asyncio.gather(*(worker.stop() for worker in stack.workers))
     stack.workers.clear()
     if not journals:
         for service in SERVICES:
@@ -139,8 +141,6 @@ async def tell_a_story(platform: Platform) -> None:
 
 
 async def test_everything_read_again_from_the_beginning_changes_nothing(platform: Platform) -> None:
-    await tell_a_story(platform)
-    assert (await settled(platform.stack)).findings == ()
     before = await state_of(platform.stack)
     await replay(platform.stack, TOPICS, journals=True)
 
@@ -159,8 +159,6 @@ async def test_everything_read_again_from_the_beginning_changes_nothing(platform
 
 async def test_events_read_again_by_services_that_forgot_them_change_nothing(platform: Platform) -> None:
     """Events are kept longer than the journal: what was done is known by its natural keys."""
-    await tell_a_story(platform)
-    await settled(platform.stack)
     before = await state_of(platform.stack)
     await replay(platform.stack, [topic for topic in TOPICS if not topic.commands], journals=False)
 
