@@ -135,8 +135,8 @@ async def test_nothing_but_kafka_and_the_mails_is_published_and_to_this_machine_
     assert published == {("kafka", "127.0.0.1"), ("maildev", "127.0.0.1")}
 
 
+# The last one: nobody works afterwards.
 async def test_workers_that_are_asked_to_stop_end_well(composition: Composition) -> None:
     await composition.compose("stop", *SERVICES)
     for service in SERVICES:
         assert {worker["State"]["ExitCode"] for worker in await composition.containers(service)} == {0}
-    await composition.up()
