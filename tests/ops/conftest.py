@@ -11,7 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from contracts.topics import GROUPS
 from devstack.broker import DevelopmentBroker
 from devstack.containers import kafka_container
-from devstack.parts import Part, first_error_of_group, until
+from devstack.parts import Part, until
 from devstack.stack import Stack, embedded_parts
 from ops import topics
 from ops.__main__ import main
@@ -23,6 +23,7 @@ from tests.ops.answerer import Answerer, open_answerer
 from tests.ops.cases import Things
 from tests.ops.desk import Desk
 from tests.ops.typed import Run
+from tests.system.running import start
 
 BOTH_KINDS = [
     pytest.param("embedded", id="development-broker"),
@@ -76,12 +77,7 @@ async def platform(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[St
     home = tmp_path_factory.mktemp("platform")
     stack = Stack(embedded_parts(home), home)
     try:
-        await stack.start_parts()
-        # The workers start while their databases are made: they wait for what is not there yet.
-        with first_error_of_group():
-            async with asyncio.TaskGroup() as group:
-                group.create_task(stack.start_workers())
-                await stack.prepare()
+        await start(stack)
         yield stack
     finally:
         await stack.stop()

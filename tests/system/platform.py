@@ -1,7 +1,8 @@
 """What people do on the platform, in the domain's words, and what they would see of it."""
 
+import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,7 @@ import asyncpg
 import pytest
 
 from devstack.mailbox import Mail
-from devstack.parts import until
+from devstack.parts import first_error_of_group, until
 from devstack.processes import Worker
 from devstack.stack import Stack
 from tests.system.bus import LONGEST_WAIT_SECONDS, Bus, Heard
@@ -108,17 +109,36 @@ class Platform:
     @asynccontextmanager
     async def only_worker(self, service: str, settings: Mapping[str, str]) -> AsyncIterator[Worker]:
         """One worker of the service, with these settings, in place of those that were there; afterwards one without."""
-        for worker in [worker for worker in self.stack.workers if worker.service == service]:
-            await worker.stop()
-            self.stack.workers.remove(worker)
-        different = await self.stack.start_worker(service, settings)
+        async with self.only_workers([service], settings) as (worker,):
+            yield worker
+
+    @asynccontextmanager
+    async def only_workers(self, services: Iterable[str], settings: Mapping[str, str]) -> AsyncIterator[list[Worker]]:
+        """As `only_worker`, of each service at once."""
+        different = await asyncio.gather(*(self._replace_all(service, settings) for service in services))
         try:
             yield different
         finally:
-            await different.stop()
-            self.stack.workers[:] = [worker for worker in self.stack.workers if worker is not different]
-            if not any(worker.service == service for worker in self.stack.workers):
-                await self.stack.start_worker(service)
+            await asyncio.gather(*(self._put_back(worker) for worker in different))
+
+    async def _replace_all(self, service: str, settings: Mapping[str, str]) -> Worker:
+        """All workers of the service by one. It takes longer to start than they take to leave the group."""
+        others = [worker for worker in self.stack.workers if worker.service == service]
+        with first_error_of_group():
+            async with asyncio.TaskGroup() as group:
+                starting = group.create_task(self.stack.start_worker(service, settings))
+                for worker in others:
+                    group.create_task(worker.stop())
+        self.stack.workers[:] = [worker for worker in self.stack.workers if worker not in others]
+        return starting.result()
+
+    async def _put_back(self, different: Worker) -> None:
+        """Nobody, where a test has started another."""
+        if [worker for worker in self.stack.workers if worker.service == different.service] == [different]:
+            await self._replace_all(different.service, {})
+            return
+        await different.stop()
+        self.stack.workers[:] = [worker for worker in self.stack.workers if worker is not different]
 
     async def mails_to(self, someone: Someone, *, count: int) -> list[Mail]:
         """Their mails in the order of arrival, once there are `count`."""

@@ -3,7 +3,6 @@
 import json
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -23,10 +22,8 @@ async def elsewhen(request: pytest.FixtureRequest, platform: Platform) -> AsyncI
     """The one worker of booking, and the one of credits, has a clock that is so many days off."""
     clock = shifted_clock(request.param * 86400) or {}
     day = f"{datetime.now(UTC) + timedelta(days=request.param):%Y-%m-%d}"
-    async with AsyncExitStack() as stack:
-        for service in ("booking", "credits"):
-            worker = await stack.enter_async_context(platform.only_worker(service, {**clock, "LOG_FORMAT": "json"}))
-            assert f'"timestamp":"{day}' in worker.log.read_text().replace(" ", "")
+    async with platform.only_workers(("booking", "credits"), {**clock, "LOG_FORMAT": "json"}) as workers:
+        assert all(f'"timestamp":"{day}' in worker.log.read_text().replace(" ", "") for worker in workers)
         yield platform
 
 

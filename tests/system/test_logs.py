@@ -3,7 +3,6 @@
 import json
 import uuid
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,10 +10,9 @@ from typing import Any
 import pytest
 
 from devstack.processes import Worker
+from devstack.stack import SERVICES
 from tests.system.bus import command_headers
 from tests.system.platform import Platform, Someone
-
-SERVICES = ("booking", "credits", "notifier")
 
 
 @dataclass(frozen=True)
@@ -41,8 +39,8 @@ MARKS = (CLIENT.mark, COACH.mark, REASON, NOTE, TITLE, GRANTED)
 async def workers(platform: Platform, request: pytest.FixtureRequest) -> AsyncIterator[Sequence[Worker]]:
     """One of each service, which says as much as it can at this level."""
     settings = {"LOG_LEVEL": request.param, "LOG_FORMAT": "json"}
-    async with AsyncExitStack() as stack:
-        yield [await stack.enter_async_context(platform.only_worker(service, settings)) for service in SERVICES]
+    async with platform.only_workers(SERVICES, settings) as workers:
+        yield workers
 
 
 def schedule(account_id: str, **changes: Any) -> dict[str, Any]:

@@ -6,8 +6,7 @@ import os
 import socket
 import sys
 import uuid
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Iterator
 
 import pytest
 
@@ -51,14 +50,6 @@ def collector() -> Iterator[Collector]:
         yield collector
 
 
-@asynccontextmanager
-async def workers_with(platform: Platform, settings: dict[str, str]) -> AsyncIterator[None]:
-    async with AsyncExitStack() as stack:
-        for service in SERVICES:
-            await stack.enter_async_context(platform.only_worker(service, settings))
-        yield
-
-
 async def cancel_as_an_operator_does(platform: Platform, booking: Booking, settings: dict[str, str]) -> tuple[int, str]:
     """The exit code of `coaching send`, and what it complained of."""
     command = f"-m ops send cancel {booking.session_id} --by client:{booking.client.id} --timeout 100"
@@ -79,7 +70,7 @@ async def test_a_cancellation_is_one_trace_from_the_command_to_its_emails(
 ) -> None:
     settings = exporting_to(collector.endpoint)
     account_id = await platform.account_with(12)
-    async with workers_with(platform, settings):
+    async with platform.only_workers(SERVICES, settings):
         booking = await platform.schedule(starts_in_hours=47, account_id=account_id)
         assert await cancel_as_an_operator_does(platform, booking, settings) == (0, "")
 
