@@ -15,7 +15,7 @@ import uvloop
 _END_OF_EMAIL = b"\r\n.\r\n"
 _MESSAGE_ID = b"\r\nMessage-ID: <"
 _GREETING, _OK, _GO_ON, _BYE = b"220 sink\r\n", b"250 ok\r\n", b"354 go on\r\n", b"221 bye\r\n"
-_HELLO = b"250-sink\r\n250-8BITMIME\r\n250 SIZE 10000000\r\n"
+_HELLO = b"250-sink\r\n250-8BITMIME\r\n250-PIPELINING\r\n250 SIZE 10000000\r\n"
 
 
 @dataclass
@@ -31,7 +31,9 @@ class Conversation(asyncio.Protocol):
     def __init__(self, accepted: Accepted) -> None:
         self._accepted = accepted
         self._heard = b""
+        self._said = b""
         self._is_in_email = False
+        self._is_over = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -41,6 +43,11 @@ class Conversation(asyncio.Protocol):
         self._heard += data
         while self._take_email() if self._is_in_email else self._take_command():
             pass
+        if self._said:
+            self._transport.write(self._said)
+            self._said = b""
+        if self._is_over:
+            self._transport.close()
 
     def _take_email(self) -> bool:
         email, end, rest = self._heard.partition(_END_OF_EMAIL)
@@ -49,7 +56,7 @@ class Conversation(asyncio.Protocol):
         self._heard, self._is_in_email = rest, False
         message_id = email.partition(_MESSAGE_ID)[2].partition(b">")[0]
         self._accepted.emails.append((time.time(), message_id.decode()))
-        self._transport.write(_OK)
+        self._said += _OK
         return True
 
     def _take_command(self) -> bool:
@@ -59,16 +66,16 @@ class Conversation(asyncio.Protocol):
         self._heard = rest
         match line[:4].upper():
             case b"EHLO":
-                self._transport.write(_HELLO)
+                self._said += _HELLO
             case b"DATA":
                 # The line's end that comes before the first header belongs to it: so a Message-ID is found there, too.
                 self._is_in_email, self._heard = True, b"\r\n" + rest
-                self._transport.write(_GO_ON)
+                self._said += _GO_ON
             case b"QUIT":
-                self._transport.write(_BYE)
-                self._transport.close()
+                self._said += _BYE
+                self._is_over = True
             case _:
-                self._transport.write(_OK)
+                self._said += _OK
         return True
 
 

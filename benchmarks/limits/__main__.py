@@ -9,20 +9,20 @@ import os
 import sys
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
-import aiosmtplib
 import asyncpg
 import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from benchmarks.limits.hops import HOPS, Hop, prebuilt_email
 from benchmarks.workload import new_id
+from services.notifier.mailer import Accepted, Mailer, parse_smtp_url
 
 PREFIX = os.environ["TOPIC_PREFIX"]
 SERVERS = os.environ["KAFKA_BOOTSTRAP_SERVERS"]
 MAX_RECORDS = 1000
 CONNECTIONS = 4
+SEND_LIMIT_SECONDS = 20.0
 
 
 async def run(hop: Hop) -> None:
@@ -36,7 +36,7 @@ async def run(hop: Hop) -> None:
         isolation_level="read_committed",
     )
     connection = await asyncpg.connect(os.environ["DATABASE_URL"])
-    mailers = await connect_mailers() if hop.service == "notifier" else []
+    mailers = connect_mailers() if hop.service == "notifier" else []
     await producer.start()
     await consumer.start()
     while True:
@@ -67,19 +67,20 @@ async def say(producer: AIOKafkaProducer, hop: Hop, partition: int, records: Seq
         await (await producer.send_batch(batch, PREFIX + hop.writes, partition=partition))
 
 
-async def connect_mailers() -> list[aiosmtplib.SMTP]:
-    server = urlsplit(os.environ["SMTP_URL"])
-    mailers = [aiosmtplib.SMTP(hostname=server.hostname, port=server.port, start_tls=False) for _ in range(CONNECTIONS)]
-    await asyncio.gather(*(mailer.connect() for mailer in mailers))
-    return mailers
+def connect_mailers() -> list[Mailer]:
+    """Ours: no client that was found says so much at once."""
+    server = parse_smtp_url(os.environ["SMTP_URL"])
+    return [Mailer(server, hello_name="limit", limit_seconds=SEND_LIMIT_SECONDS) for _ in range(CONNECTIONS)]
 
 
-async def send_emails(mailers: Sequence[aiosmtplib.SMTP], count: int) -> None:
+async def send_emails(mailers: Sequence[Mailer], count: int) -> None:
     sender, recipient, content = prebuilt_email()
 
-    async def send(mailer: aiosmtplib.SMTP, share: int) -> None:
+    async def send(mailer: Mailer, share: int) -> None:
         for _ in range(share):
-            await mailer.sendmail(sender, recipient, content)
+            outcome = await mailer.send(sender=sender, recipient=recipient, message=content)
+            if not isinstance(outcome, Accepted):
+                sys.exit(f"the mail server does not accept an email: {outcome.answer}")
 
     shares = (
         [count // len(mailers) + (number < count % len(mailers)) for number in range(len(mailers))] if mailers else []

@@ -5,13 +5,15 @@ What to do about an outcome is the caller's business: a mailer tries once and re
 
 import asyncio
 import ssl
+from collections import deque
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Final, Literal, NamedTuple, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
 from aiosmtplib import SMTP, SMTPException, SMTPResponseException, SMTPServerDisconnected
 
+from services.notifier.conversation import Conversation, Reply
 from services.notifier.plain_text import one_line
 
 Security = Literal["plaintext", "starttls", "tls"]
@@ -137,6 +139,18 @@ def _answer(code: int, text: str) -> str:
 # Sending ----------------------------------------------------------------------------------------------------------
 
 
+class _Step(NamedTuple):
+    """What is said, and the replies by which it goes on."""
+
+    stage: Stage
+    word: bytes
+    good: tuple[int, ...]
+
+
+_START_ANEW: Final = _Step("mail", b"RSET", (250,))
+_LEAVE: Final = _Step("mail", b"QUIT", (221,))
+
+
 class Mailer:
     """One connection, opened when needed and kept; one email at a time.
 
@@ -148,13 +162,17 @@ class Mailer:
         self._hello_name = hello_name
         self._limit_seconds = limit_seconds
         self._client: SMTP | None = None
+        self._conversation: Conversation | None = None
+        self._takes_several = False
         self._stage: Stage = "connect"
+        # Replies to what was said of an email that an earlier reply had ended.
+        self._unread: deque[asyncio.Future[Reply]] = deque()
         self._is_sending = False
 
     @property
     def is_connected(self) -> bool:
         """As far as we have heard."""
-        return self._client is not None and self._client.is_connected
+        return self._conversation is not None and self._conversation.is_open
 
     async def connect(self) -> Outcome | None:
         """None once the server talks to us, else why it does not. `send` connects by itself."""
@@ -173,9 +191,9 @@ class Mailer:
             self._is_sending = False
 
     async def close(self) -> None:
-        """Takes leave of the server, where one is connected."""
-        if self._client is not None and self._client.is_connected:
-            await self._within_limit(self._client.quit(timeout=None))
+        """Takes leave of the server, where one is connected and listens."""
+        if self.is_connected and not self._unread:
+            await self._within_limit(self._say(_LEAVE))
         self._drop()
 
     async def _within_limit(self, steps: Coroutine[Any, Any, T]) -> T | Outcome:
@@ -196,28 +214,44 @@ class Mailer:
         return result
 
     async def _transaction(self, sender: str, recipient: str, message: bytes) -> Accepted:
-        await self._begin(sender)
-        await self._say("rcpt", (250, 251), b"RCPT", f"TO:<{recipient}>".encode())
-        await self._say("data", (_GO_ON,), b"DATA")
+        steps = (
+            _Step("mail", f"MAIL FROM:<{sender}>".encode(), (250,)),
+            _Step("rcpt", f"RCPT TO:<{recipient}>".encode(), (250, 251)),
+            _Step("data", b"DATA", (_GO_ON,)),
+        )
+        if not await self._could_go_on(steps):
+            await self._connect()
+            await self._say(*steps)
         return await self._send_content(message)
 
-    async def _begin(self, sender: str) -> None:
-        """MAIL, on the kept connection if the server still wants it, else on a new one."""
-        mail = (b"MAIL", f"FROM:<{sender}>".encode())
-        if self._client is not None and self._client.is_connected:
-            try:
-                if self._stage != "sent":
-                    await self._say("mail", (250,), b"RSET")
-                await self._say("mail", (250,), *mail)
-            except SMTPServerDisconnected:
-                pass  # servers close what was idle for long; nothing was said about this email yet
-            except SMTPResponseException as error:
-                if error.code != _SERVICE_CLOSING:
-                    raise
-            else:
-                return
-        await self._connect()
-        await self._say("mail", (250,), *mail)
+    async def _could_go_on(self, steps: tuple[_Step, ...]) -> bool:
+        """Whether all was said on the kept connection: servers close what was idle for long.
+
+        False while nothing was said about this email yet.
+        """
+        if not self.is_connected:
+            return False
+        try:
+            if self._stage != "sent":
+                await self._start_anew()
+            await self._say(*steps)
+        except SMTPServerDisconnected:
+            if self._stage != "mail":
+                raise
+            return False
+        except SMTPResponseException as error:
+            if self._stage != "mail" or error.code != _SERVICE_CLOSING:
+                raise
+            return False
+        return True
+
+    async def _start_anew(self) -> None:
+        """Once what is left to be heard of the email before has come."""
+        self._stage = "mail"
+        while self._unread:
+            if (await self._unread.popleft()).code == _GO_ON:
+                raise SMTPServerDisconnected("the server waits for the content of an email that it refused")
+        await self._say(_START_ANEW)
 
     async def _connect(self) -> None:
         self._drop()
@@ -235,30 +269,47 @@ class Mailer:
         await self._client.connect()
         if self._client.is_ehlo_or_helo_needed:
             await self._client.ehlo()
+        self._takes_several = self._client.supports_extension("pipelining")
+        self._conversation = Conversation(cast(asyncio.Transport, self._client.transport))
 
-    async def _say(self, stage: Stage, good: tuple[int, ...], *words: bytes) -> None:
-        """Raises SMTPResponseException unless the reply is a good one."""
-        assert self._client is not None
-        self._stage = stage
-        reply = await self._client.execute_command(*words, timeout=None)
-        if reply.code not in good:
-            raise SMTPResponseException(reply.code, reply.message)
+    async def _say(self, *steps: _Step) -> None:
+        """All at once where the server takes that, else one after another (RFC 2920).
+
+        Raises SMTPResponseException at the first reply that is not a good one.
+        """
+        replies = self._write(*steps) if self._takes_several else deque()
+        for step in steps:
+            self._stage = step.stage
+            reply = await (replies or self._write(step)).popleft()
+            if reply.code not in step.good:
+                self._unread = replies
+                raise SMTPResponseException(reply.code, reply.text)
+
+    def _write(self, *steps: _Step) -> deque[asyncio.Future[Reply]]:
+        words = [step.word for step in steps]
+        if any(b"\r" in word or b"\n" in word for word in words):
+            raise ValueError("an address has a line break")
+        return self._talking().say(b"".join(word + b"\r\n" for word in words), replies=len(words))
 
     async def _send_content(self, message: bytes) -> Accepted:
-        """The email and the final dot. aiosmtplib's own `data` does not tell a loss before them from one after."""
-        protocol = self._client and self._client.protocol
-        if not protocol:
-            raise SMTPServerDisconnected("Connection lost")
-        protocol.write(message.replace(b"\r\n.", b"\r\n..") + b".\r\n")
+        """The email and the final dot. Only from here on, the server may have it whatever happens."""
+        (reply,) = self._talking().say(message.replace(b"\r\n.", b"\r\n..") + b".\r\n", replies=1)
         self._stage = "sent"
-        reply = await protocol.read_response(timeout=None)
-        if not 200 <= reply.code < 300:
-            raise SMTPResponseException(reply.code, reply.message)
-        return Accepted(_answer(reply.code, reply.message))
+        code, text = await reply
+        if not 200 <= code < 300:
+            raise SMTPResponseException(code, text)
+        return Accepted(_answer(code, text))
+
+    def _talking(self) -> Conversation:
+        if self._conversation is None:
+            raise SMTPServerDisconnected("Connection lost")
+        return self._conversation
 
     def _drop(self) -> None:
         """Ends the connection at once, so that nothing of an email still goes out after its outcome was told."""
         client, self._client, self._stage = self._client, None, "connect"
+        self._conversation = None
+        self._unread = deque()
         if client is not None and client.transport is not None:
             cast(asyncio.WriteTransport, client.transport).abort()
         if client is not None:

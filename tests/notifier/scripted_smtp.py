@@ -26,6 +26,7 @@ GOOD: dict[str, str] = {
     "STARTTLS": "220 2.0.0 Ready",
     "QUIT": "221 2.0.0 Bye",
 }
+_NO_READER = "554 5.5.1 No valid recipients"
 
 
 @dataclass
@@ -47,6 +48,7 @@ class ScriptedServer:
     port: int = 0
     content_came: asyncio.Event = field(default_factory=asyncio.Event)
     _last_reply: str = ""
+    _has_reader: bool = False
     _conversations: dict[asyncio.Task[None], asyncio.WriteTransport] = field(default_factory=dict)
 
     def words(self) -> list[str]:
@@ -61,7 +63,7 @@ class ScriptedServer:
     def next_reply(self, word: str) -> str:
         replies = self.script.get(word)
         if not replies:
-            return GOOD.get(word, "502 5.5.1 What?")
+            return GOOD.get(word, "502 5.5.1 What?") if word != "DATA" or self._has_reader else _NO_READER
         return replies.pop(0) if len(replies) > 1 else replies[0]
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -122,6 +124,8 @@ class ScriptedServer:
         if word in self.gates:
             await self.gates[word].wait()
         reply = self._last_reply = self.next_reply(word)
+        if word in ("MAIL", "RCPT"):
+            self._has_reader = word == "RCPT" and reply.startswith("2")
         if reply == HANG_UP:
             return False
         if reply == SILENCE:

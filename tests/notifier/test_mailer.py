@@ -45,6 +45,14 @@ async def send_once(mailer: Mailer) -> Outcome:
         await mailer.close()
 
 
+@pytest.fixture(params=[False, True], ids=["one by one", "pipelined"], autouse=True)
+def pipelined(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether the server takes several commands at once. All that follows holds for both."""
+    if request.param:
+        monkeypatch.setitem(GOOD, "EHLO", "250-mail.example.com\r\n250 PIPELINING")
+    return bool(request.param)
+
+
 @pytest.fixture
 async def server() -> AsyncIterator[ScriptedServer]:
     async with scripted_server() as running:
@@ -130,6 +138,7 @@ async def test_after_whatever_happened_the_next_email_goes_through(where: str, r
         await mailer.close()
     assert second == Accepted("250 2.0.0 Ok: queued as 4D7")
     assert server.contents[-1].startswith(b"Subject: The second")
+    assert server.words()[-1] == "QUIT"
 
 
 @pytest.mark.parametrize("fault", [SILENCE, DRIBBLE])
@@ -154,14 +163,53 @@ async def test_an_answer_that_comes_too_late_is_not_taken_for_the_next_one() -> 
     assert server.connections == 2
 
 
-async def test_a_refused_email_costs_no_connection() -> None:
+async def test_a_refused_email_costs_no_connection(pipelined: bool) -> None:
     async with scripted_server({"RCPT": ["550 5.1.1 No such user", "250 2.1.5 Ok"]}) as server:
         mailer = mailer_to(server)
         assert isinstance(await send(mailer), Refused)
         assert isinstance(await send(mailer), Accepted)
         await mailer.close()
     assert server.connections == 1
-    assert server.words() == ["EHLO", "MAIL", "RCPT", "RSET", "MAIL", "RCPT", "DATA", "QUIT"]
+    in_vain = ["DATA"] if pipelined else []
+    assert server.words() == ["EHLO", "MAIL", "RCPT", *in_vain, "RSET", "MAIL", "RCPT", "DATA", "QUIT"]
+
+
+async def test_a_server_that_waits_for_the_content_of_a_refused_email_gets_none_of_it() -> None:
+    script = {"RCPT": ["550 5.1.1 No such user", "250 2.1.5 Ok"], "DATA": ["354 Go on"]}
+    async with scripted_server(script) as server:
+        mailer = mailer_to(server)
+        assert isinstance(await send(mailer), Refused)
+        assert isinstance(await send(mailer, b"Subject: The second\r\n\r\nHello\r\n"), Accepted)
+        await mailer.close()
+    assert [content.partition(b"\r\n")[0] for content in server.contents] == [b"Subject: The second"]
+
+
+async def test_a_mailer_that_was_refused_last_leaves_at_once() -> None:
+    async with scripted_server({"RCPT": ["550 5.1.1 No such user"], "DATA": ["354 Go on"]}) as server:
+        mailer = mailer_to(server)
+        assert isinstance(await send(mailer), Refused)
+        async with asyncio.timeout(PATIENCE_SECONDS / 2):
+            await mailer.close()
+
+
+async def test_all_that_is_said_before_the_content_goes_out_at_once_where_the_server_takes_that(
+    pipelined: bool,
+) -> None:
+    heard: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(f"{GOOD['banner']}\r\n".encode())
+        await reader.readline()
+        writer.write(f"{GOOD['EHLO']}\r\n".encode())
+        heard.append(await reader.read(1000))
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
+        port = listening.sockets[0].getsockname()[1]
+        mailer = Mailer(SmtpServer("127.0.0.1", port, "plaintext"), hello_name="x", limit_seconds=PATIENCE_SECONDS)
+        assert isinstance(await send(mailer), Postponed)
+    mail, rest = b"MAIL FROM:<coaching@example.org>\r\n", b"RCPT TO:<ana@example.com>\r\nDATA\r\n"
+    assert heard == [mail + rest if pipelined else mail]
 
 
 @pytest.mark.parametrize("farewell", [HANG_UP, "421 4.4.2 Idle for too long"])
@@ -172,6 +220,22 @@ async def test_a_kept_connection_that_the_server_gave_up_is_replaced_at_once(far
         await mailer.close()
     assert outcomes == [Accepted("250 2.0.0 Ok: queued as 4D7")] * 2
     assert server.connections == 2
+
+
+async def test_what_was_begun_on_a_kept_connection_is_not_begun_again_at_once() -> None:
+    async with scripted_server({"RCPT": ["250 Ok", HANG_UP, "250 Ok"]}) as server:
+        mailer = mailer_to(server)
+        outcomes = [await send(mailer) for _ in range(2)]
+        await mailer.close()
+    assert [type(outcome) for outcome in outcomes] == [Accepted, Postponed]
+    assert server.connections == 1
+
+
+async def test_an_address_cannot_say_anything_by_itself(server: ScriptedServer) -> None:
+    mailer = mailer_to(server)
+    with pytest.raises(ValueError, match="line break"):
+        await mailer.send(sender="coaching@example.org", recipient="a@b>\r\nDATA\r\n", message=EMAIL)
+    assert "DATA" not in server.words()
 
 
 async def test_where_nobody_listens_the_email_waits() -> None:
