@@ -5,6 +5,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 # What is done instead of a reply.
 HANG_UP, SILENCE, DRIBBLE = "<hang up>", "<silence>", "<dribble>"
@@ -48,7 +49,7 @@ class ScriptedServer:
     port: int = 0
     content_came: asyncio.Event = field(default_factory=asyncio.Event)
     _last_reply: str = ""
-    _has_reader: bool = False
+    _have_reader: set[asyncio.Task[Any] | None] = field(default_factory=set)
     _conversations: dict[asyncio.Task[None], asyncio.WriteTransport] = field(default_factory=dict)
 
     def words(self) -> list[str]:
@@ -63,7 +64,8 @@ class ScriptedServer:
     def next_reply(self, word: str) -> str:
         replies = self.script.get(word)
         if not replies:
-            return GOOD.get(word, "502 5.5.1 What?") if word != "DATA" or self._has_reader else _NO_READER
+            in_vain = word == "DATA" and asyncio.current_task() not in self._have_reader
+            return _NO_READER if in_vain else GOOD.get(word, "502 5.5.1 What?")
         return replies.pop(0) if len(replies) > 1 else replies[0]
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -124,8 +126,10 @@ class ScriptedServer:
         if word in self.gates:
             await self.gates[word].wait()
         reply = self._last_reply = self.next_reply(word)
-        if word in ("MAIL", "RCPT"):
-            self._has_reader = word == "RCPT" and reply.startswith("2")
+        if word == "MAIL":
+            self._have_reader.discard(asyncio.current_task())
+        elif word == "RCPT" and reply.startswith("2"):
+            self._have_reader.add(asyncio.current_task())
         if reply == HANG_UP:
             return False
         if reply == SILENCE:
