@@ -192,7 +192,7 @@ async def test_one_more_try_of_an_unknown_email_waits_as_long_as_it_is_told(queu
 @pytest.mark.parametrize(
     ("spoil", "why"),
     [
-        ("UPDATE emails SET content = NULL WHERE kind = 'session_declined'", "the email cannot be written: JSONDecodeError"),
+        ("UPDATE emails SET content = NULL WHERE kind = 'session_declined'", "the email cannot be written: JSON"),
         ("UPDATE emails SET content = '{}' WHERE kind = 'session_declined'", "the email cannot be written: KeyError"),
     ],
 )
