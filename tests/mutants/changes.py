@@ -379,8 +379,8 @@ CHANGES = (
     Change(
         "R13 all other contents are refused under one id",
         BATCHES,
-        "discriminator=message.content_hash.hex()",
-        'discriminator=""',
+        "discriminator = message.content_hash.hex()",
+        'discriminator = ""',
         BOOKING_BATCHES,
     ),
     Change(
