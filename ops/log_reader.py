@@ -166,7 +166,7 @@ class LogReader:
         """From here on, `more` tells what comes."""
         self._passed: set[TopicPartition] = set()
         self._consumer.assign(_known(offsets))
-        self._know_all_topics()
+        self._know_all_topics()  # which it forgets by that; nothing here has to wait until they are known again
         for partition, offset in offsets.items():
             self._consumer.seek(TopicPartition(*partition), offset)
 

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from aiosmtplib import SMTP, SMTPException, SMTPResponseException, SMTPServerDisconnected
 
-from services.notifier.conversation import Conversation, Reply
+from services.notifier.conversation import NO_REPLY, Conversation, Reply
 from services.notifier.plain_text import one_line
 
 Security = Literal["plaintext", "starttls", "tls"]
@@ -240,7 +240,7 @@ class Mailer:
                 raise
             return False
         except SMTPResponseException as error:
-            if self._stage != "mail" or error.code != _SERVICE_CLOSING:
+            if self._stage != "mail" or error.code not in (_SERVICE_CLOSING, NO_REPLY):
                 raise
             return False
         return True

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from services.notifier.mailer import (
     Accepted,
@@ -184,6 +185,16 @@ async def test_a_server_that_waits_for_the_content_of_a_refused_email_gets_none_
     assert [content.partition(b"\r\n")[0] for content in server.contents] == [b"Subject: The second"]
 
 
+async def test_what_is_left_to_be_heard_of_a_refused_email_is_not_held_against_the_next(pipelined: bool) -> None:
+    no_reply = ["pardon?"] if pipelined else []
+    script = {"RCPT": ["550 5.1.1 No such user", "250 2.1.5 Ok"], "DATA": [*no_reply, "354 Go on"]}
+    async with scripted_server(script) as server:
+        mailer = mailer_to(server)
+        assert isinstance(await send(mailer), Refused)
+        assert isinstance(await send(mailer), Accepted)
+        await mailer.close()
+
+
 async def test_a_mailer_that_was_refused_last_leaves_at_once() -> None:
     async with scripted_server({"RCPT": ["550 5.1.1 No such user"], "DATA": ["354 Go on"]}) as server:
         mailer = mailer_to(server)
@@ -313,7 +324,7 @@ def certificate() -> ssl.SSLContext:
     return context
 
 
-WITH_STARTTLS = {"EHLO": ["250-mail.example.com\r\n250 STARTTLS"]}
+WITH_STARTTLS = {"EHLO": ["250-mail.example.com\r\n250-PIPELINING\r\n250 STARTTLS"]}
 
 
 @pytest.mark.parametrize("security", ["smtps", "smtp+starttls"])
@@ -324,6 +335,21 @@ async def test_a_server_with_a_trusted_certificate_gets_the_email(
     async with scripted_server(WITH_STARTTLS, certificate(), tls_from_the_start=security == "smtps") as server:
         assert isinstance(await send_once(mailer_to(server, security)), Accepted)
     assert ("STARTTLS" in server.words()) == (security == "smtp+starttls")
+
+
+@pytest.mark.parametrize("security", ["smtp", "smtps", "smtp+starttls"])
+async def test_on_the_loop_that_workers_have_it_is_the_same(security: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+
+    async def send_twice() -> tuple[list[Outcome], int]:
+        async with scripted_server(WITH_STARTTLS, certificate(), tls_from_the_start=security == "smtps") as server:
+            mailer = mailer_to(server, security)
+            outcomes = [await send(mailer) for _ in range(2)]
+            await mailer.close()
+            return outcomes, server.connections
+
+    sent = await asyncio.to_thread(uvloop.run, send_twice())
+    assert sent == ([Accepted("250 2.0.0 Ok: queued as 4D7")] * 2, 1)
 
 
 @pytest.mark.parametrize("security", ["smtps", "smtp+starttls"])
