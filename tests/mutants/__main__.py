@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.mutants.changes import CHANGES, Change
+from tests.mutants.change import ROOT, Change
+from tests.mutants.changes import CHANGES
 
-ROOT = Path(__file__).parents[2]
 COPIED = ("contracts", "messaging", "services", "devstack", "ops", "tests")
 AT_ONCE = 2
 _LONGEST_RUN_SECONDS = 600
@@ -24,7 +24,7 @@ _LONGEST_RUN_SECONDS = 600
 def main() -> int:
     """0 when every mutant was caught, else 1. Raises LookupError for a change that fits no line any more."""
     for change in CHANGES:
-        check(change)
+        change.check()
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(AT_ONCE) as pool:
         unchanged = run(Path(folder) / "unchanged", sorted({test for change in CHANGES for test in change.tests}))
         if unchanged.returncode != 0:
@@ -40,12 +40,6 @@ def main() -> int:
     names = ", ".join(change.name for change in survivors) or "none"
     sys.stdout.write(f"{len(CHANGES)} mutants, {len(CHANGES) - len(survivors)} caught, survivors: {names}\n")
     return 1 if survivors else 0
-
-
-def check(change: Change) -> None:
-    count = (ROOT / change.file).read_text().count(change.before)
-    if count != 1:
-        raise LookupError(f"{change.name}: its line stands {count} times in {change.file}; it has to stand there once")
 
 
 def is_caught(tree: Path, change: Change) -> bool:
