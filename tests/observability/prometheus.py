@@ -57,6 +57,14 @@ class Prometheus:
 
         return await until(silent, 120)
 
+    async def has_fired(self, group: str, alert: str, *, within_seconds: int) -> bool:
+        """At any time in so many seconds until now."""
+        fired = (
+            f'present_over_time(ALERTS{{alertstate="firing",alertname="{alert}",group="{group}"}}[{within_seconds}s])'
+        )
+        told = await asyncio.to_thread(self._get, f"/api/v1/query?query={quote(fired)}")
+        return bool(told["data"]["result"])
+
     async def is_ready(self) -> bool:
         try:
             return bool((await asyncio.to_thread(self._get, "/api/v1/rules"))["status"] == "success")

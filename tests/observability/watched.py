@@ -1,6 +1,7 @@
 """A worker of each service, the Prometheus that asks all three, and what happens to them, in turns."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -56,20 +57,27 @@ class Course:
     prometheus: Prometheus
     _latest: Turn = field(default_factory=dict)
     _silent: Collection[str] = ()
+    _began: float = 0.0
 
     async def silent_before(self, turn: Turn) -> Collection[str]:
         """Has all of it happen in place of what happened until now, unless it does already; which of its alerts were
-        silent before.
+        silent before, and have been since the first turn began.
         """
         if turn is not self._latest:
             await self.watched.meanwhile.aclose()
-            self._silent = [
-                name for name, cause in turn.items() if await self.prometheus.is_silent_about(cause.service, name)
-            ]
+            self._silent = [name for name, cause in turn.items() if await self._was_silent(name, cause)]
             for happens in dict.fromkeys(cause.happens for cause in turn.values()):
                 await happens(self.watched)
             self._latest = turn
         return self._silent
+
+    async def _was_silent(self, name: str, cause: AlertCause) -> bool:
+        if not await self.prometheus.is_silent_about(cause.service, name):
+            return False
+        if not self._latest:
+            self._began = time.monotonic()
+        since_seconds = 1 + int(time.monotonic() - self._began)
+        return not await self.prometheus.has_fired(cause.service, name, within_seconds=since_seconds)
 
 
 async def watched_course(scene: Scene) -> Course:
