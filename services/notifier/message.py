@@ -96,9 +96,20 @@ def message(
 
 def _encoded_body(body: bytes) -> _Body:
     """`body`, which has CRLF line ends, goes as it is where SMTP allows that, else as quoted-printable (RFC 2045)."""
-    if body.isascii() and max(map(len, body.split(b"\r\n"))) <= _LONGEST_LINE:
+    if body.isascii() and _has_short_lines(body):
         return _Body("7bit", body)
     return _Body("quoted-printable", binascii.b2a_qp(body, istext=True))
+
+
+def _has_short_lines(body: bytes) -> bool:
+    """Whether SMTP takes each line. One step for as many lines as a longest one has room for."""
+    at = 0
+    while len(body) - at > _LONGEST_LINE:
+        end = body.rfind(b"\r\n", at, at + _LONGEST_LINE + 2)
+        if end < 0:
+            return False
+        at = end + 2
+    return True
 
 
 @lru_cache(maxsize=64)

@@ -180,6 +180,16 @@ def test_whatever_is_written_arrives_and_adds_no_header_and_no_part(subject: str
     assert text_of(parts(email)["text/plain"]) == text
 
 
+@pytest.mark.parametrize("before", ["", "x" * 998, "\n" * 40, "x\n" * 700, f"{'x' * 997}\n" * 3])
+@pytest.mark.parametrize("after", ["", "x" * 998, "\n" * 40])
+@pytest.mark.parametrize(("octets", "encoding"), [(998, "7bit"), (999, "quoted-printable")])
+def test_a_line_goes_as_it_is_up_to_998_octets(before: str, after: str, octets: int, encoding: str) -> None:
+    text = f"{before}\n{'y' * octets}\n{after}"
+    arrived = parts(parsed(wire(rendered=replace(RENDERER.render(CANCELED), text=text))))["text/plain"]
+    assert arrived["Content-Transfer-Encoding"] == encoding
+    assert text_of(arrived) == text
+
+
 def assert_fit_for_smtp(raw: bytes) -> None:
     assert raw.isascii()
     assert b"\0" not in raw
