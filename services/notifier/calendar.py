@@ -84,8 +84,8 @@ def _common_name(mailbox: Mailbox) -> str:
 
 def _folded(line: str) -> bytes:
     """A content line, escaped already, on as many lines as it takes (RFC 5545, 3.1)."""
-    if line.isascii():
-        # The library folds others as well, and measures each character for that.
+    if line.isascii() and "\\" not in line:
+        # The library folds others as well, never within an escape, and measures each character for that.
         return b"\r\n ".join(line[at : at + _FOLD_AT].encode() for at in range(0, len(line), _FOLD_AT)) + b"\r\n"
     folded: bytes = Contentline(line).to_ical()  # type: ignore[no-untyped-call]  # a part of icalendar without types
     return folded + b"\r\n"

@@ -208,7 +208,9 @@ class Mailer:
 
     def _failed(self, error: OSError | SMTPException) -> Outcome:
         result = outcome_of_error(self._stage, error)
-        says_no_in_form = isinstance(error, SMTPResponseException) and 400 <= error.code < 600
+        says_no_in_form = (
+            isinstance(error, SMTPResponseException) and 400 <= error.code < 600 and error.code != _SERVICE_CLOSING
+        )
         if not says_no_in_form or isinstance(result, SenderRefused) or self._stage == "connect":
             self._drop()
         return result
@@ -227,7 +229,7 @@ class Mailer:
     async def _could_go_on(self, steps: tuple[_Step, ...]) -> bool:
         """Whether all was said on the kept connection: servers close what was idle for long.
 
-        False while nothing was said about this email yet.
+        False as long as no reply about this email was taken, and none of its content has gone out.
         """
         if not self.is_connected:
             return False

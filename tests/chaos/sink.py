@@ -78,7 +78,9 @@ class Sink:
         while True:
             line = (await reader.readuntil(b"\r\n")).decode(errors="replace").strip()
             match line.partition(" ")[0].upper():
-                case "EHLO" | "HELO" | "NOOP" | "RSET":
+                case "EHLO":
+                    await _reply(writer, "250-well\r\n250 PIPELINING")
+                case "HELO" | "NOOP" | "RSET":
                     await _reply(writer, "250 well")
                 case "MAIL":
                     mood = self._next_mood()

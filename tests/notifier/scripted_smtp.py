@@ -33,7 +33,7 @@ _NO_READER = "554 5.5.1 No valid recipients"
 @dataclass
 class ScriptedServer:
     """`script` gives a word's replies in turn, the last of them for ever; other words get a good one. A word with a
-    gate is not answered before the gate is open.
+    gate is not answered before the gate is open. `lingers`: it says that it closes (421), and does not.
 
     `heard` has every command, `contents` every email as it came, `taken` those that no answer turned down;
     `connections` is how many there were.
@@ -42,6 +42,7 @@ class ScriptedServer:
     script: dict[str, list[str]] = field(default_factory=dict)
     tls: ssl.SSLContext | None = None
     gates: dict[str, asyncio.Event] = field(default_factory=dict)
+    lingers: bool = False
     heard: list[str] = field(default_factory=list)
     contents: list[bytes] = field(default_factory=list)
     taken: list[bytes] = field(default_factory=list)
@@ -143,7 +144,7 @@ class ScriptedServer:
             return False
         writer.write(reply.encode(errors="surrogateescape") + b"\r\n")
         await writer.drain()
-        return not reply.startswith(("221", "421"))
+        return not reply.startswith("221") and (self.lingers or not reply.startswith("421"))
 
 
 @asynccontextmanager

@@ -150,6 +150,13 @@ def test_no_line_is_longer_than_75_octets_and_no_character_lies_on_two(title: st
     assert all(line.decode() for line in lines[:-1])
 
 
+@pytest.mark.parametrize("before", range(40, 70))
+def test_no_escape_lies_on_two_lines(before: int) -> None:
+    """Some calendars read a line before they have joined it with the next."""
+    notice = notice_of(scheduled(title=f"{'x' * before}, part two"))
+    assert not any(line.endswith(b"\\") for line in ics(notice).split(b"\r\n"))
+
+
 @pytest.mark.parametrize(
     "name",
     [

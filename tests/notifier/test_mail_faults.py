@@ -81,6 +81,12 @@ FAULTS = [
 ]
 
 
+@pytest.fixture(params=["250 mail", "250-mail\r\n250 PIPELINING"], ids=["one by one", "pipelined"])
+def hello(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(GOOD, "EHLO", request.param)
+
+
+@pytest.mark.usefixtures("hello")
 @pytest.mark.parametrize(("where", "fault", "more_copies", "more_tries"), FAULTS)
 async def test_a_fault_loses_nothing_and_keeps_the_order(
     where: str, fault: str, more_copies: int, more_tries: int, queue: Queue

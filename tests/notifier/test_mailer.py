@@ -233,6 +233,17 @@ async def test_a_kept_connection_that_the_server_gave_up_is_replaced_at_once(far
     assert server.connections == 2
 
 
+@pytest.mark.parametrize("where", ["RCPT", "DATA"])
+async def test_a_server_that_says_it_closes_is_left_though_it_lingers(where: str) -> None:
+    async with scripted_server({where: ["421 4.3.2 Closing", GOOD[where]]}) as server:
+        server.lingers = True
+        mailer = mailer_to(server)
+        outcomes = [await send(mailer) for _ in range(2)]
+        await mailer.close()
+    assert [type(outcome) for outcome in outcomes] == [Postponed, Accepted]
+    assert server.connections == 2
+
+
 async def test_what_was_begun_on_a_kept_connection_is_not_begun_again_at_once() -> None:
     async with scripted_server({"RCPT": ["250 Ok", HANG_UP, "250 Ok"]}) as server:
         mailer = mailer_to(server)
