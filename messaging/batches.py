@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from messaging import journal
 from messaging.answers import Answer, Cause, compose
 from messaging.codec import Invalid, Received, Unreadable
+from messaging.database import without_transaction
 from messaging.dead_letters import FailureTally, dead_letter, place_id
 from messaging.envelope import derive_id, message_types
 from messaging.faults import Fault
@@ -138,6 +139,7 @@ class Batch(Generic[M, S, C]):
         self._group = group
         self._handler = handler
         self._engine = engine
+        self._marking_engine = without_transaction(engine)
         self._publish = publish
         self._commands = commands
         self._budget_seconds = budget_seconds
@@ -155,20 +157,22 @@ class Batch(Generic[M, S, C]):
             await self._publish(to_publish)
             ANSWERS.labels(self._group).inc(len(to_publish))
         if turn.to_mark:
-            async with self._transaction() as connection:
+            async with self._within_budget(self._marking_engine.connect()) as connection:
                 await journal.mark_announced(connection, list(turn.to_mark))
 
     @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[AsyncConnection]:
+    async def _within_budget(
+        self, connecting: AbstractAsyncContextManager[AsyncConnection]
+    ) -> AsyncIterator[AsyncConnection]:
         try:
-            async with asyncio.timeout(self._budget_seconds), self._engine.begin() as connection:
+            async with asyncio.timeout(self._budget_seconds), connecting as connection:
                 yield connection
         except TimeoutError:
             raise TransactionTooLong(f"no commit within {self._budget_seconds} s") from None
 
     async def _commit(self, readings: Sequence[Reading[M] | Poisoned[M]]) -> Turn:
         with BATCH_LOCKED_SECONDS.labels(self._group).time():
-            async with self._transaction() as connection:
+            async with self._within_budget(self._engine.begin()) as connection:
                 turn, tally = await self._transact(connection, readings)
                 self._reach("before-commit", turn.to_publish())
         self._tally = tally

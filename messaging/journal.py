@@ -84,18 +84,23 @@ _UNANNOUNCED = text(f"""
     WHERE unannounced.state_key = ANY(CAST(:state_keys AS text[])) ORDER BY unannounced.commit_order
 """)
 
+# The journal's key is the one that tells who was first. Beside a journal that was restored or emptied alone, a mark may
+# still be there, and is as good as a new one.
 _WRITE = text("""
-    INSERT INTO journal (topic, message_id, partition, "offset", content_hash, state_key, outcome, answers)
-    SELECT * FROM unnest(
-        CAST(:topics AS text[]), CAST(:message_ids AS uuid[]), CAST(:partitions AS integer[]),
-        CAST(:offsets AS bigint[]), CAST(:content_hashes AS bytea[]), CAST(:state_keys AS text[]),
-        CAST(:outcomes AS text[]), CAST(:answers AS text[])
+    WITH written AS (
+        INSERT INTO journal (topic, message_id, partition, "offset", content_hash, state_key, outcome, answers)
+        SELECT * FROM unnest(
+            CAST(:topics AS text[]), CAST(:message_ids AS uuid[]), CAST(:partitions AS integer[]),
+            CAST(:offsets AS bigint[]), CAST(:content_hashes AS bytea[]), CAST(:state_keys AS text[]),
+            CAST(:outcomes AS text[]), CAST(:answers AS text[])
+        )
     )
-""")
-
-_WRITE_UNANNOUNCED = text("""
     INSERT INTO unannounced (topic, message_id, state_key)
-    SELECT * FROM unnest(CAST(:topics AS text[]), CAST(:message_ids AS uuid[]), CAST(:state_keys AS text[]))
+    SELECT * FROM unnest(
+        CAST(:topics_to_say AS text[]), CAST(:message_ids_to_say AS uuid[]), CAST(:state_keys_to_say AS text[])
+    )
+    ON CONFLICT (message_id, topic) DO UPDATE SET
+        state_key = EXCLUDED.state_key, commit_order = EXCLUDED.commit_order, decided_at = EXCLUDED.decided_at
 """)
 
 _REMOVE_DEAD = text("""
@@ -136,8 +141,10 @@ _ORDER = text("""
         AND unannounced.message_id = said.message_id AND unannounced.topic = said.topic
 """)
 
+# Not worth an fsync: a mark that is lost only has the same answers repeated under the same ids.
 _MARK = text("""
-    DELETE FROM unannounced
+    WITH unhurried AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
+    DELETE FROM unannounced USING unhurried
     WHERE message_id = ANY(CAST(:message_ids AS uuid[])) AND (message_id, topic) IN (
         SELECT * FROM unnest(CAST(:message_ids AS uuid[]), CAST(:topics AS text[]))
     )
@@ -183,6 +190,7 @@ async def write(connection: AsyncConnection, entries: Sequence[Entry]) -> None:
     """One row a message. A unique violation means that another worker was first: a passing failure."""
     if not entries:
         return
+    to_say = [entry for entry in entries if not entry.announced]
     await connection.execute(
         _WRITE,
         {
@@ -193,13 +201,10 @@ async def write(connection: AsyncConnection, entries: Sequence[Entry]) -> None:
             "state_keys": [entry.state_key for entry in entries],
             "outcomes": [entry.outcome for entry in entries],
             "answers": [to_text(entry.answers) for entry in entries],
+            **{f"{name}_to_say": values for name, values in _split(entry.key for entry in to_say).items()},
+            "state_keys_to_say": [entry.state_key for entry in to_say],
         },
     )
-    if to_say := [entry for entry in entries if not entry.announced]:
-        state_keys = [entry.state_key for entry in to_say]
-        await connection.execute(
-            _WRITE_UNANNOUNCED, {**_split(entry.key for entry in to_say), "state_keys": state_keys}
-        )
 
 
 async def forget_dead(connection: AsyncConnection, keys: Sequence[MessageKey]) -> None:
@@ -225,9 +230,8 @@ async def settle(
 
 
 async def mark_announced(connection: AsyncConnection, keys: Sequence[MessageKey]) -> None:
-    """Not worth an fsync: a mark that is lost only has the same answers repeated under the same ids."""
+    """Their answers are published. It is one statement, and may be all that its transaction does."""
     if keys:
-        await connection.execute(text("SET LOCAL synchronous_commit = off"))
         await connection.execute(_MARK, _split(keys))
 
 

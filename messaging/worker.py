@@ -53,7 +53,8 @@ log = structlog.get_logger(__name__)
 class WorkerSettings:
     """What every worker needs, whatever it does.
 
-    `max_records` bounds a batch. A batch that has been failing for `failing_is_not_ready_seconds` turns readiness red.
+    `max_records` bounds a batch. After one that is not full, `gather_seconds` pass until the next: what comes meanwhile
+    costs as much as one message. A batch that has been failing for `failing_is_not_ready_seconds` turns readiness red.
     """
 
     group: str
@@ -65,6 +66,7 @@ class WorkerSettings:
     fault: Fault | None
     dead_letter_limit: bool = True
     max_records: int = 1000
+    gather_seconds: float = 0.0
     is_traced: bool = False
     failing_is_not_ready_seconds: float = 60.0
     upkeep_every_seconds: float = 60.0
@@ -184,6 +186,7 @@ class Worker(Generic[M]):
             [*(input_.name for input_ in self._inputs), self._replay_topic],
             self._process,
             max_records=self._settings.max_records,
+            gather_seconds=self._settings.gather_seconds,
             before_offset_commit=lambda: self._reach("before-offset-commit"),
         )
         await self._wait_for("broker", lambda: _broker_problem(self._started_consumer().start()))

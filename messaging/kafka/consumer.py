@@ -1,8 +1,10 @@
 """Reads batches for one group, by FastStream's batch subscriber, and tells how it is doing."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from itertools import chain
+from typing import Any, Final
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
@@ -20,6 +22,8 @@ from messaging.records import Place, Record
 from messaging.retry import BrokerAway
 from messaging.watchdog import Vitals
 
+_AT_ONCE_SECONDS: Final = 0.001
+
 log = structlog.get_logger(__name__)
 
 
@@ -34,9 +38,13 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka car
         process: Callable[[Sequence[Record]], Awaitable[None]],
         *,
         max_records: int,
+        gather_seconds: float = 0.0,
         before_offset_commit: Callable[[], None],
     ) -> None:
+        """After a batch of fewer than `max_records`, `gather_seconds` pass before the next is taken."""
         self._process = process
+        self._max_records = max_records
+        self._gather_seconds = gather_seconds
         self._before_offset_commit = before_offset_commit
         self._topics = tuple(topics)
         self._idle = asyncio.Event()
@@ -63,7 +71,6 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka car
             group_id=group,
             batch=True,
             max_records=max_records,
-            batch_timeout_ms=limits.POLL_MILLISECONDS,
             ack_policy=AckPolicy.MANUAL,
             listener=self,
             parser=_raw_parser,
@@ -76,6 +83,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka car
             max_poll_interval_ms=limits.POLL_INTERVAL_SECONDS * 1000,
             partition_assignment_strategy=(RoundRobinPartitionAssignor,),
         )
+        # FastStream's own sleeps for as long again where it waited in vain, and hears of nothing meanwhile.
+        self._subscriber.get_msg = self._take  # type: ignore[method-assign]  # FastStream knows no other way
         self._subscriber(self._handle)
         fetching.install(self._tell_unparsed)
 
@@ -165,6 +174,30 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka car
         self._assigned = True
         log.info("partitions.assigned", message="Partitions are assigned.", count=len(assigned))
 
+    async def _take(self, consumer: AIOKafkaConsumer) -> tuple[ConsumerRecord, ...]:
+        """What there is, or comes soon.
+
+        aiokafka asks the broker for nothing while records lie here. Those that came during the batch before are so as
+        old as that; whatever came after them, it asks for now, and it belongs to this batch.
+        """
+        begin = time.monotonic()
+        taken = _records(await consumer.getmany(timeout_ms=limits.POLL_MILLISECONDS, max_records=self._max_records))
+        lay_here = time.monotonic() - begin < _AT_ONCE_SECONDS
+        if not (taken and lay_here and len(taken) < self._max_records):
+            return taken
+        self._idle.clear()
+        try:
+            # Bounded on both sides: while a rebalance is on, aiokafka waits for its end, and that waits for us.
+            async with asyncio.timeout(2 * limits.CATCH_UP_SECONDS):
+                timeout_ms = round(limits.CATCH_UP_SECONDS * 1000)
+                rest = self._max_records - len(taken)
+                return taken + _records(await consumer.getmany(timeout_ms=timeout_ms, max_records=rest))
+        except TimeoutError:
+            return taken
+        except BaseException:
+            self._idle.set()
+            raise
+
     async def _handle(self, raw: Sequence[Any]) -> None:
         """`raw`: ConsumerRecords. No exception leaves: FastStream would swallow it, and the next commit would skip the
         batch.
@@ -183,6 +216,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka car
         finally:
             self._under_way_since_ms = None
             self._idle.set()
+        if self._gather_seconds and len(raw) < self._max_records:
+            await asyncio.sleep(self._gather_seconds)
 
     async def _commit(self, records: Sequence[ConsumerRecord]) -> None:
         past: dict[TopicPartition, int] = {}
@@ -270,6 +305,10 @@ def _tell_not_left(error: BaseException) -> None:
         message="The group could not be left: it gives the partitions away once this worker's session has ended.",
         error=f"{type(error).__name__}: {first_line(error)}",
     )
+
+
+def _records(taken: Mapping[TopicPartition, Sequence[ConsumerRecord]]) -> tuple[ConsumerRecord, ...]:
+    return tuple(chain.from_iterable(taken.values()))
 
 
 def _position(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int:

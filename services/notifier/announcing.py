@@ -12,6 +12,7 @@ from contracts.catalog import encode, wire_name
 from contracts.topics import NOTIFIER_EVENTS
 from messaging.answers import Answer, Cause, compose
 from messaging.batches import Publish
+from messaging.database import without_transaction
 from messaging.envelope import message_types
 from messaging.faults import Fault
 from messaging.records import Outgoing
@@ -34,7 +35,7 @@ class Announcer:
     """Publishes what was decided, and marks it: what is not marked is published again, under the same id."""
 
     def __init__(self, engine: AsyncEngine, publish: Publish, *, fault: Fault | None = None) -> None:
-        self._engine = engine
+        self._engine = without_transaction(engine)
         self._publish = publish
         self._fault = fault
         self._decided: Gathering[Decided] = Gathering(at_most=_AT_MOST, within_seconds=_WITHIN_SECONDS)
@@ -64,7 +65,7 @@ class Announcer:
 
     async def _announce_left(self) -> bool:
         """Whether there may be more."""
-        async with asyncio.timeout(_TRANSACTION_SECONDS), self._engine.begin() as connection:
+        async with asyncio.timeout(_TRANSACTION_SECONDS), self._engine.connect() as connection:
             left = await store.left_unannounced(connection, age_seconds=_LEFT_AFTER_SECONDS, at_most=_AT_MOST)
         return bool(left) and await self._announce(left) == _AT_MOST
 
@@ -74,7 +75,7 @@ class Announcer:
         if self._fault is not None:
             self._fault.reach("before-publish", message_types(records))
         await self._publish(records)
-        async with asyncio.timeout(_TRANSACTION_SECONDS), self._engine.begin() as connection:
+        async with asyncio.timeout(_TRANSACTION_SECONDS), self._engine.connect() as connection:
             await store.mark_announced(connection, decided)
         count_each(ANNOUNCED_EMAILS, GROUP, ((email.status,) for email in decided))
         return len(decided)

@@ -1,6 +1,7 @@
 """Composition root of the notifier: settings and wiring, nothing else."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -15,7 +16,7 @@ from messaging.worker import Worker
 from services.notifier.announcing import Announcer
 from services.notifier.attempts import Schedule
 from services.notifier.composing import Composer
-from services.notifier.deliver import Deliverer, Pace
+from services.notifier.deliver import GATHER_SECONDS, Deliverer, Pace
 from services.notifier.handler import NotifierHandler
 from services.notifier.mailer import Mailer
 from services.notifier.preview import preview
@@ -34,7 +35,7 @@ _LONGEST_SEND_SECONDS = 20.0
 def make_worker(settings: Settings) -> Worker[Message]:
     news = asyncio.Event()
     return Worker(
-        settings.for_worker("notifier", MIGRATIONS),
+        replace(settings.for_worker("notifier", MIGRATIONS), gather_seconds=GATHER_SECONDS),
         inputs=read_by("notifier"),
         outputs=[NOTIFIER_EVENTS.name],
         make_handler=lambda: NotifierHandler(timedelta(days=settings.mail_max_age_days), news),

@@ -15,6 +15,7 @@ from typing import Any, Final
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from messaging.database import without_transaction
 from messaging.telemetry import EMAIL_TURN_SECONDS, OLDEST_EMAIL_AGE_SECONDS, WAITING_EMAILS
 from services.notifier import store
 from services.notifier.announcing import GROUP, Announcer
@@ -28,6 +29,8 @@ from services.notifier.tries import Tries
 CLAIM_AT_MOST: Final = 50
 # What a crash leaves in doubt is what was begun. A claim begins the first of its emails itself.
 BEGIN_AT_MOST: Final = 10
+# What comes one by one is taken together, from the topics as from the queue: each look costs more than an email.
+GATHER_SECONDS: Final = 0.05
 RECORD_AT_MOST: Final = 50
 RECORD_WITHIN_SECONDS: Final = 0.2
 # A stop waits for the emails under way as long as all but a server that does not answer needs, and then for the tables.
@@ -69,6 +72,7 @@ class Deliverer:
         self, engine: AsyncEngine, connections: Connections, announcer: Announcer, pace: Pace, news: asyncio.Event
     ) -> None:
         self._engine = engine
+        self._statement_engine = without_transaction(engine)
         self._connections = connections
         self._server = connections.server
         self._announcer = announcer
@@ -135,6 +139,8 @@ class Deliverer:
                 await _wait(self._stopping, self._server.ask_again_seconds)
             elif turn.claimed or turn.put_off:
                 pauses = _pauses_seconds()
+                if len(turn.claimed) < CLAIM_AT_MOST:
+                    await _wait(self._stopping, GATHER_SECONDS)
             else:
                 await _wait(self._news, next(pauses))
 
@@ -191,7 +197,7 @@ class Deliverer:
         return frozenset()
 
     async def _write_begun(self, emails: Sequence[Claimed]) -> frozenset[str]:
-        async with self._transaction() as connection:
+        async with self._statement() as connection:
             return await store.begin(connection, emails[0].claim, [email.email_id for email in emails])
 
     async def _send(self, email: Claimed, mailer: Mailer, start_by: float) -> None:
@@ -216,7 +222,7 @@ class Deliverer:
             self._news.set()
 
     async def _record(self, group: Sequence[Result]) -> list[Decided]:
-        async with self._transaction() as connection:
+        async with self._statement() as connection:
             return await store.record(connection, group)
 
     @asynccontextmanager
@@ -224,10 +230,16 @@ class Deliverer:
         async with asyncio.timeout(_TRANSACTION_SECONDS), self._engine.begin() as connection:
             yield connection
 
+    @asynccontextmanager
+    async def _statement(self) -> AsyncIterator[AsyncConnection]:
+        """For one that is a transaction of its own."""
+        async with asyncio.timeout(_TRANSACTION_SECONDS), self._statement_engine.connect() as connection:
+            yield connection
+
     # Beside ----------------------------------------------------------------------------------------------------------
 
     async def _end_leases(self) -> None:
-        async with self._transaction() as connection:
+        async with self._statement() as connection:
             ended = await store.end_leases(connection, unknown_wait_seconds=self._pace.unknown_retry_seconds)
         if ended.given_back:
             log.warning(
@@ -243,13 +255,13 @@ class Deliverer:
             )
 
     async def _count_waiting(self) -> None:
-        async with self._transaction() as connection:
+        async with self._statement() as connection:
             emails, oldest_age_seconds = await store.count_waiting(connection)
         WAITING_EMAILS.labels(GROUP).set(emails)
         OLDEST_EMAIL_AGE_SECONDS.labels(GROUP).set(oldest_age_seconds)
 
     async def _forget_people(self) -> None:
-        async with self._transaction() as connection:
+        async with self._statement() as connection:
             await store.forget_people(connection)
 
     # Stop ------------------------------------------------------------------------------------------------------------

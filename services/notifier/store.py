@@ -264,9 +264,14 @@ _LEFT_UNANNOUNCED = text(f"""
 
 # Two workers may announce the same news, and an operator have the email sent again between their marks: the later mark
 # is none of what becomes of it then.
+#
+# Not worth an fsync: a mark that is lost only has the same news repeated under the same id.
 _MARK_ANNOUNCED = text("""
+    WITH unhurried AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
     UPDATE emails SET announced = true
-    FROM unnest(CAST(:email_ids AS uuid[]), CAST(:times_resent AS integer[])) AS news (email_id, times_resent)
+    FROM unhurried, unnest(
+        CAST(:email_ids AS uuid[]), CAST(:times_resent AS integer[])
+    ) AS news (email_id, times_resent)
     WHERE emails.email_id = ANY(CAST(:email_ids AS uuid[]))
         AND emails.email_id = news.email_id AND emails.times_resent = news.times_resent
 """)
@@ -380,8 +385,7 @@ async def left_unannounced(connection: AsyncConnection, *, age_seconds: float, a
 
 
 async def mark_announced(connection: AsyncConnection, decided: Sequence[Decided]) -> None:
-    """Not worth an fsync: a mark that is lost only has the same news repeated under the same id."""
-    await connection.execute(text("SET LOCAL synchronous_commit = off"))
+    """It is one statement, and may be all that its transaction does."""
     news = {
         "email_ids": [email.email_id for email in decided],
         "times_resent": [email.times_resent for email in decided],

@@ -62,16 +62,26 @@ class Process:
 Processing = Callable[[Sequence[Record]], Awaitable[None]]
 
 
-def new_consumer(broker: str, group: str, topics: str | Sequence[str], process: Processing) -> Consumer:
+def new_consumer(
+    broker: str, group: str, topics: str | Sequence[str], process: Processing, *, gather_seconds: float = 0.0
+) -> Consumer:
     names = [topics] if isinstance(topics, str) else topics
-    return Consumer(broker, group, names, process, max_records=500, before_offset_commit=lambda: None)
+    return Consumer(
+        broker,
+        group,
+        names,
+        process,
+        max_records=500,
+        gather_seconds=gather_seconds,
+        before_offset_commit=lambda: None,
+    )
 
 
 @asynccontextmanager
 async def consuming(
-    broker: str, group: str, topics: str | Sequence[str], process: Processing
+    broker: str, group: str, topics: str | Sequence[str], process: Processing, *, gather_seconds: float = 0.0
 ) -> AsyncIterator[Consumer]:
-    consumer = new_consumer(broker, group, topics, process)
+    consumer = new_consumer(broker, group, topics, process, gather_seconds=gather_seconds)
     await consumer.start()
     try:
         yield consumer

@@ -78,6 +78,14 @@ async def test_a_message_is_written_once_and_who_comes_second_tries_again(engine
     assert classify(raised.value, contended=frozenset({"journal_pkey"})) is Failure.PASSING
 
 
+async def test_a_mark_that_outlived_its_journal_is_taken_over_and_comes_last(connection: AsyncConnection) -> None:
+    left, other = entry("k", ANSWER), entry("k", ANSWER)
+    await journal.write(connection, [left, other])
+    await connection.execute(text("DELETE FROM journal WHERE message_id = CAST(:id AS uuid)"), {"id": left.key[1]})
+    await journal.write(connection, [left])
+    assert [known.key for known in await journal.unannounced(connection, ["k"])] == [other.key, left.key]
+
+
 async def test_what_is_not_announced_is_found_by_state_key_in_the_order_of_its_decisions(
     connection: AsyncConnection,
 ) -> None:
