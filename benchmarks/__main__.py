@@ -61,7 +61,8 @@ def main(arguments: Sequence[str]) -> int:
             print(table(report.read()))
             return 0
         names = chosen(given.benchmark, given.size)
-        asyncio.run(run(names, _sizes(given), console, embedded=given.embedded, flames=given.flames))
+        folder = report.folder_of(given.size, embedded=given.embedded, flames=given.flames)
+        asyncio.run(run(names, _sizes(given), console, folder, embedded=given.embedded, flames=given.flames))
     except (StackError, OpsError, NothingMeasured) as error:
         print(error, file=sys.stderr)
         return 1
@@ -85,15 +86,17 @@ def chosen(words: Sequence[str], size: str = "full") -> list[str]:
     return names
 
 
-async def run(names: Sequence[str], sizes: Sizes, console: Console, *, embedded: bool, flames: bool = False) -> None:
-    """All of them on one stage. Each is told and written down as soon as it is through.
+async def run(
+    names: Sequence[str], sizes: Sizes, console: Console, folder: Path, *, embedded: bool, flames: bool = False
+) -> None:
+    """All of them on one stage. Each is told and written down in `folder` as soon as it is through.
 
     Raises CancelledError after a signal; nothing runs any more then.
     """
     cancel_on_first_signal()
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as shown:
+    with tempfile.TemporaryDirectory() as home, ExitStack() as shown:
         progress = shown.enter_context(_bars(console))
-        async with open_stage(Path(folder), embedded=embedded) as stage:
+        async with open_stage(Path(home), embedded=embedded) as stage:
             surroundings = {
                 "parts": {part.name: part.note for part in (stage.parts.postgres, stage.parts.broker)},
                 "database": await stage.settings(),
@@ -101,11 +104,11 @@ async def run(names: Sequence[str], sizes: Sizes, console: Console, *, embedded:
             }
             for name in names:
                 begin = time.monotonic()
-                graphs = report.FOLDER / report.file_name(name) if flames else None
+                graphs = folder / report.file_name(name) if flames else None
                 measure = Measure(stage, partial(_tell, progress, name), partial(_say, console, name), flames=graphs)
                 result = await BENCHMARKS[name](stage, measure, sizes)
                 report.show(console, result)
-                path = report.write(result, surroundings)
+                path = report.write(result, surroundings, folder)
                 console.print(f"{time.monotonic() - begin:.0f} s, {path}")
 
 
@@ -152,9 +155,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="of each contestant, in turns")
     parser.add_argument("--cancellations", type=int, help="a round's; the idiomatic services get a part of them")
     parser.add_argument("--backlog", type=int, help="records that the worker of `memory` is behind")
-    parser.add_argument(
-        "--long", action="store_true", help="growth up to ten times as many; takes 60 GB and an hour or two"
-    )
+    parser.add_argument("--long", action="store_true", help="growth up to ten times as many; takes 80 GB and two hours")
     parser.add_argument(
         "--flames", action="store_true", help="flame graphs of our workers as well; the figures are of no use then"
     )

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -31,12 +32,18 @@ def show(console: Console, result: Result) -> None:
     console.print(_figures(result.figures))
 
 
-def write(result: Result, surroundings: Mapping[str, object], folder: Path = FOLDER) -> Path:
+def write(result: Result, surroundings: Mapping[str, object], folder: Path) -> Path:
     """`surroundings`: what it ran on. Returns the file, which the next run of the same benchmark replaces."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{file_name(result.name)}.json"
     path.write_text(json.dumps(as_json(result, surroundings), indent=1, ensure_ascii=False) + "\n")
     return path
+
+
+def folder_of(size: str, *, embedded: bool, flames: bool) -> Path:
+    """Whole runs lie in one folder, of which the documents' tables are made; each other kind has its own within it."""
+    kind = [name for name, is_so in ((size, size != "full"), ("embedded", embedded), ("flames", flames)) if is_so]
+    return FOLDER / "-".join(kind)
 
 
 def file_name(benchmark: str) -> str:
@@ -70,14 +77,19 @@ def machine() -> dict[str, object]:
 
 
 def targets_table(reports: Iterable[Mapping[str, Any]]) -> str:
-    """Markdown: every figure that was held against a target, as these reports have it."""
-    lines = ["| benchmark | figure | target | measured | met |", "| --- | --- | --- | --- | --- |"]
+    """Markdown: every figure that was held against a target, as these reports have it.
+
+    `rounds`: of each contestant, at least.
+    """
+    lines = ["| benchmark | rounds | figure | target | measured | met |", "| --- | ---: | --- | --- | --- | --- |"]
     for report in reports:
+        rounds = min(Counter(one["contestant"] for one in report["rounds"]).values(), default=0)
         for one in report["figures"]:
             if one["target"]:
                 measured = f"{one['value']:.3g} {one['unit']}".rstrip()
                 met = "yes" if one["met"] else "**no**"
-                lines.append(f"| `{report['benchmark']}` | {one['figure']} | {one['target']} | {measured} | {met} |")
+                told = (f"`{report['benchmark']}`", str(rounds), one["figure"], one["target"], measured, met)
+                lines.append(f"| {' | '.join(told)} |")
     return "\n".join(lines)
 
 

@@ -35,9 +35,10 @@ async def is_empty(database_url: str, table: str) -> bool:
 
 
 async def look_after(database_url: str) -> None:
-    """What autovacuum and the checkpointer would do by and by, done before the clock runs."""
+    """What autovacuum and the checkpointer would do by and by, done before the clock runs. The role may do both."""
     connection = await asyncpg.connect(database_url)
     try:
         await connection.execute("VACUUM ANALYZE")
+        await connection.execute("CHECKPOINT")
     finally:
         await connection.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import BENCHMARKS, SIZES, chosen
-from benchmarks.report import FOLDER, targets_table
+from benchmarks.report import FOLDER, folder_of, read, targets_table
 from benchmarks.statements import NOT_ASKED
 from contracts.topics import GROUPS
 
@@ -24,7 +24,8 @@ def test_a_storm_is_measured_for_all_three_on_the_same_parts(tmp_path: Path) -> 
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=280)
     assert run.returncode == 0, run.stdout + run.stderr
 
-    report = json.loads((tmp_path / FOLDER / "storm.json").read_text())
+    folder = tmp_path / folder_of("tiny", embedded=True, flames=bool(flames))
+    report = json.loads((folder / "storm.json").read_text())
     rounds = {one["contestant"]: one for one in report["rounds"]}
     assert {name: one["count"] for name, one in rounds.items()} == {
         "ours": SIZES["tiny"].cancellations,
@@ -38,11 +39,11 @@ def test_a_storm_is_measured_for_all_three_on_the_same_parts(tmp_path: Path) -> 
             "credits",
             "notifier",
         }
-    graphs = {graph.name for graph in (tmp_path / FOLDER / "storm").glob("*.svg")}
+    graphs = {graph.name for graph in (folder / "storm").glob("*.svg")}
     assert graphs == ({f"ours-{service}.svg" for service in ("booking", "credits", "notifier")} if flames else set())
     assert report["surroundings"]["database"]["fsync"] == "on"
     assert "throughput, times idiomatic's" in run.stdout
-    assert "| `storm` | throughput, times idiomatic's | ≥ 10 |" in targets_table([report])
+    assert "| `storm` | 1 | throughput, times idiomatic's | ≥ 10 |" in targets_table([report])
 
 
 def test_every_statement_of_the_three_services_is_told_with_its_plan(tmp_path: Path) -> None:
@@ -50,7 +51,7 @@ def test_every_statement_of_the_three_services_is_told_with_its_plan(tmp_path: P
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=280)
     assert run.returncode == 0, run.stdout + run.stderr
 
-    report = json.loads((tmp_path / FOLDER / "plans.json").read_text())
+    report = json.loads((tmp_path / folder_of("tiny", embedded=True, flames=False) / "plans.json").read_text())
     told = [row for row in report["sheet"]["rows"] if NOT_ASKED not in row]
     # No statement is asked that the stores do not have, and of theirs all that booking, moving and canceling need.
     assert {name for _, name, *_ in told} >= {"_LOOK_UP", "_WRITE", "_MARK", "_UNANNOUNCED"}
@@ -59,7 +60,18 @@ def test_every_statement_of_the_three_services_is_told_with_its_plan(tmp_path: P
     assert by_service["booking"] >= {"_LOCK_PEOPLE", "_READ_HOLDS", "_RELEASE", "_HOLD", "_INSERT", "_UPDATE"}
     assert by_service["credits"] >= {"_LOCK_ACCOUNTS", "_READ_GRANTS", "_CHANGE_SESSIONS", "_ADD_TRANSFERS"}
     assert by_service["notifier"] >= {"_ADD", "_TAKE_TURN", "_CLAIM", "_RECORD", "_MARK_ANNOUNCED"}
-    assert "| `plans` | plans that grow with a table | ≤ 0 | 0 | yes |" in targets_table([report])
+    assert "| `plans` | 0 | plans that grow with a table | ≤ 0 | 0 | yes |" in targets_table([report])
+
+
+def test_the_documents_tables_are_made_of_whole_runs_alone(tmp_path: Path) -> None:
+    assert folder_of("full", embedded=False, flames=False) == FOLDER
+    others = [("quick", False, False), ("full", True, False), ("full", False, True), ("quick", True, True)]
+    folders = [folder_of(size, embedded=embedded, flames=flames) for size, embedded, flames in others]
+    assert len({FOLDER, *folders}) == 5
+    for folder in folders:
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "storm.json").write_text("{}")
+    assert read(tmp_path / FOLDER) == []
 
 
 @pytest.mark.parametrize(
