@@ -57,19 +57,11 @@ CONTROLS: Final[Mapping[str, Control]] = {
             Edit(JOURNAL, "_LOOK_UP, _split(keys))] if keys else []", "_LOOK_UP, _split(keys))] if False else []"),
             Edit(
                 JOURNAL,
-                """        CAST(:outcomes AS text[]), CAST(:answers AS text[])
-    )
+                """            CAST(:outcomes AS text[]), CAST(:answers AS text[])
+        )
 """,
-                """        CAST(:outcomes AS text[]), CAST(:answers AS text[])
-    ) ON CONFLICT DO NOTHING
-""",
-            ),
-            Edit(
-                JOURNAL,
-                """CAST(:message_ids AS uuid[]), CAST(:state_keys AS text[]))
-""",
-                """CAST(:message_ids AS uuid[]), CAST(:state_keys AS text[]))
-    ON CONFLICT DO NOTHING
+                """            CAST(:outcomes AS text[]), CAST(:answers AS text[])
+        ) ON CONFLICT DO NOTHING
 """,
             ),
         ),
