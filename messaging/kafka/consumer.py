@@ -192,7 +192,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka car
                 timeout_ms = round(limits.CATCH_UP_SECONDS * 1000)
                 rest = self._max_records - len(taken)
                 return taken + _records(await consumer.getmany(timeout_ms=timeout_ms, max_records=rest))
-        except TimeoutError:
+        except Exception:  # noqa: BLE001 - what was taken is handled, else it would be skipped; what goes on comes again
             return taken
         except BaseException:
             self._idle.set()

@@ -102,15 +102,29 @@ async def test_all_that_came_during_a_batch_is_the_next_one(
     assert [len(batch) for batch in process.batches] == [1, 3]
 
 
-async def test_what_a_rebalance_holds_back_does_not_hold_a_batch(
-    broker: str, publisher: Publisher, topic: str, group: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def rebalance() -> None:
     """aiokafka gives out nothing until it is over, and that is not before the batch that was taken is done."""
+    await asyncio.sleep(60)
+
+
+async def trouble() -> None:
+    raise KafkaConnectionError
+
+
+@pytest.mark.parametrize("happens", [rebalance, trouble])
+async def test_what_was_taken_is_handled_whatever_comes_while_more_is_asked_for(
+    broker: str,
+    publisher: Publisher,
+    topic: str,
+    group: str,
+    monkeypatch: pytest.MonkeyPatch,
+    happens: Callable[[], Awaitable[None]],
+) -> None:
     process, take = Process(held=True), AIOKafkaConsumer.getmany
 
     async def getmany(self: AIOKafkaConsumer, *partitions: Any, timeout_ms: int, **how: Any) -> Any:
         if timeout_ms < limits.POLL_MILLISECONDS:
-            await asyncio.sleep(60)
+            await happens()
         return await take(self, *partitions, timeout_ms=timeout_ms, **how)
 
     monkeypatch.setattr(AIOKafkaConsumer, "getmany", getmany)
