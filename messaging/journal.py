@@ -141,13 +141,14 @@ _ORDER = text("""
         AND unannounced.message_id = said.message_id AND unannounced.topic = said.topic
 """)
 
-# Not worth an fsync: a mark that is lost only has the same answers repeated under the same ids.
+# Not worth an fsync: a mark that is lost only has the same answers repeated under the same ids. That is said within the
+# statement, which may be all of its transaction, and where it is said once, before a row is looked for.
 _MARK = text("""
-    WITH unhurried AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
-    DELETE FROM unannounced USING unhurried
-    WHERE message_id = ANY(CAST(:message_ids AS uuid[])) AND (message_id, topic) IN (
-        SELECT * FROM unnest(CAST(:message_ids AS uuid[]), CAST(:topics AS text[]))
-    )
+    DELETE FROM unannounced
+    WHERE (SELECT set_config('synchronous_commit', 'off', true)) = 'off'
+        AND message_id = ANY(CAST(:message_ids AS uuid[])) AND (message_id, topic) IN (
+            SELECT * FROM unnest(CAST(:message_ids AS uuid[]), CAST(:topics AS text[]))
+        )
 """)
 
 _COUNT_UNANNOUNCED = text("""

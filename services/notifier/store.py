@@ -263,16 +263,13 @@ _LEFT_UNANNOUNCED = text(f"""
 """)
 
 # Two workers may announce the same news, and an operator have the email sent again between their marks: the later mark
-# is none of what becomes of it then.
-#
-# Not worth an fsync: a mark that is lost only has the same news repeated under the same id.
+# is none of what becomes of it then. Not worth an fsync: a mark that is lost only has the same news repeated under the
+# same id. That is said within the statement, which may be all of its transaction, and once, before a row is looked for.
 _MARK_ANNOUNCED = text("""
-    WITH unhurried AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
     UPDATE emails SET announced = true
-    FROM unhurried, unnest(
-        CAST(:email_ids AS uuid[]), CAST(:times_resent AS integer[])
-    ) AS news (email_id, times_resent)
-    WHERE emails.email_id = ANY(CAST(:email_ids AS uuid[]))
+    FROM unnest(CAST(:email_ids AS uuid[]), CAST(:times_resent AS integer[])) AS news (email_id, times_resent)
+    WHERE (SELECT set_config('synchronous_commit', 'off', true)) = 'off'
+        AND emails.email_id = ANY(CAST(:email_ids AS uuid[]))
         AND emails.email_id = news.email_id AND emails.times_resent = news.times_resent
 """)
 

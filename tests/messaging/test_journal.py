@@ -1,5 +1,6 @@
 """The journal against PostgreSQL: what was handled, what was answered, and what of that is out."""
 
+import time
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 from datetime import timedelta
@@ -76,6 +77,26 @@ async def test_a_message_is_written_once_and_who_comes_second_tries_again(engine
         with pytest.raises(IntegrityError) as raised:
             await journal.write(connection, [handled])
     assert classify(raised.value, contended=frozenset({"journal_pkey"})) is Failure.PASSING
+
+
+async def test_a_mark_is_not_waited_for_on_the_disk(connection: AsyncConnection) -> None:
+    await connection.execute(text("SET LOCAL synchronous_commit = on"))
+    handled = entry("k", ANSWER)
+    await journal.write(connection, [handled])
+    await journal.mark_announced(connection, [handled.key])
+    assert (await connection.execute(text("SHOW synchronous_commit"))).scalar_one() == "off"
+
+
+async def test_a_mark_costs_as_much_as_any_other_however_many_there_are(connection: AsyncConnection) -> None:
+    async def seconds(count: int) -> float:
+        entries = [entry("k", ANSWER) for _ in range(count)]
+        await journal.write(connection, entries)
+        begin = time.perf_counter()
+        await journal.mark_announced(connection, [one.key for one in entries])
+        return time.perf_counter() - begin
+
+    few = min([await seconds(300) for _ in range(3)])
+    assert min([await seconds(3000) for _ in range(3)]) < 30 * few
 
 
 async def test_a_mark_that_outlived_its_journal_is_taken_over_and_comes_last(connection: AsyncConnection) -> None:
