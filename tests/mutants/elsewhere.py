@@ -90,8 +90,8 @@ CHANGES = (
     Change(
         "R40 a mark reads all that is unannounced",
         JOURNAL,
-        "    WHERE message_id = ANY(CAST(:message_ids AS uuid[])) AND (message_id, topic) IN (\n",
-        "    WHERE (message_id, topic) IN (\n",
+        "        AND message_id = ANY(CAST(:message_ids AS uuid[])) AND (message_id, topic) IN (\n",
+        "        AND (message_id, topic) IN (\n",
         ("tests/messaging/test_journal.py",),
     ),
     Change(
