@@ -16,6 +16,8 @@ Lock = Literal["none", "account", "turn"]
 """`account`: the hot account's row, if the batch has a movement on it. `turn`: one look at the queue at a time."""
 BUSY: Final = 0.9
 """A part that is at work for this share of the time has nothing left to give worth speaking of."""
+_TOLD_APART: Final = 1.5
+"""Batches are so many times as large in one round as in another, where what one costs is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,14 +146,14 @@ def fit(rows: Sequence[tuple[float, float, float]]) -> tuple[float, float]:
     """(of a batch, of a unit), neither below 0, from rows of (batches, units, cost).
 
     Least squares of what a unit costs by how many batches it comes to. Where batches were about as large in all rows,
-    they cannot be told from units, and it all is the units'.
+    they cannot be told from units but by noise, and it all is the units'.
     """
     sizes = [batches / units for batches, units, _ in rows]
     costs = [cost / units for _, units, cost in rows]
     size, cost = sum(sizes) / len(rows), sum(costs) / len(rows)
     spread = sum((one - size) ** 2 for one in sizes)
     together = sum((one - size) * (other - cost) for one, other in zip(sizes, costs, strict=True))
-    slope = max(0.0, together / spread) if spread > 1e-12 else 0.0
+    slope = max(0.0, together / spread) if max(sizes) >= _TOLD_APART * min(sizes) else 0.0
     if slope * size > cost:
         return cost / size, 0.0
     return slope, cost - slope * size
