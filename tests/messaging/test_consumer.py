@@ -19,7 +19,6 @@ from faststream import AckPolicy
 from devstack.parts import free_port, until
 from messaging.exits import ExitCode
 from messaging.kafka import consumer, fetching, limits
-from messaging.kafka.consumer import Consumer
 from messaging.kafka.publisher import Publisher, partition_of
 from messaging.records import Headers, Outgoing, Place, Record
 from tests.messaging import unparsable
@@ -40,16 +39,6 @@ from tests.messaging.poison import poison
 
 def content(record: Record) -> tuple[bytes | None, bytes | None, Headers]:
     return record.key, record.value, tuple(record.headers)
-
-
-def fetched(consumer: Consumer) -> int | None:
-    inner = consumer._subscriber.consumer
-    return None if inner is None else fetching.oldest_fetched_ms(inner._fetcher)
-
-
-def of_partition(topic: str, partition: int) -> Outgoing:
-    keys = (str(number).encode() for number in range(100))
-    return Outgoing(topic, next(key for key in keys if partition_of(key, PARTITIONS) == partition), b"", [])
 
 
 async def test_a_batch_is_read_with_its_places_bytes_and_the_brokers_time(
@@ -83,89 +72,6 @@ async def test_a_batch_is_under_way_from_the_moment_that_it_is_taken(
     async with consuming(broker, group, topic, process):
         await process.has_done(3)
     assert begun[0] == 1
-
-
-async def test_all_that_came_during_a_batch_is_the_next_one(
-    broker: str, admin: AIOKafkaAdminClient, publisher: Publisher, group: str
-) -> None:
-    """aiokafka fetches the first of them, and no more of its partition while that lies here."""
-    topic = await new_topic(admin, partitions=1, message_timestamp_type="LogAppendTime")
-    process = Process(held=True)
-    await publisher.publish(numbered(topic, 1))
-    async with consuming(broker, group, topic, process) as consumer:
-        await reached(lambda: process.begun)
-        await publisher.publish(numbered(topic, 1))
-        await reached(lambda: fetched(consumer))
-        await publisher.publish(numbered(topic, 2))
-        process.may_go_on.set()
-        await process.has_done(4)
-    assert [len(batch) for batch in process.batches] == [1, 3]
-
-
-async def rebalance() -> None:
-    """aiokafka gives out nothing until it is over, and that is not before the batch that was taken is done."""
-    await asyncio.sleep(60)
-
-
-async def trouble() -> None:
-    raise KafkaConnectionError
-
-
-@pytest.mark.parametrize("happens", [rebalance, trouble])
-async def test_what_was_taken_is_handled_whatever_comes_while_more_is_asked_for(
-    broker: str,
-    publisher: Publisher,
-    topic: str,
-    group: str,
-    monkeypatch: pytest.MonkeyPatch,
-    happens: Callable[[], Awaitable[None]],
-) -> None:
-    process, take = Process(held=True), AIOKafkaConsumer.getmany
-
-    async def getmany(self: AIOKafkaConsumer, *partitions: Any, timeout_ms: int, **how: Any) -> Any:
-        if timeout_ms < limits.POLL_MILLISECONDS:
-            await happens()
-        return await take(self, *partitions, timeout_ms=timeout_ms, **how)
-
-    monkeypatch.setattr(AIOKafkaConsumer, "getmany", getmany)
-    await publisher.publish(numbered(topic, 1))
-    async with consuming(broker, group, topic, process) as consumer:
-        await reached(lambda: process.begun)
-        await publisher.publish(numbered(topic, 1))
-        await reached(lambda: fetched(consumer))
-        process.may_go_on.set()
-        await process.has_done(2)
-
-
-async def test_who_gathers_takes_the_first_at_once_and_the_next_together(
-    broker: str, publisher: Publisher, topic: str, group: str
-) -> None:
-    process = Process()
-    async with consuming(broker, group, topic, process, gather_seconds=2) as consumer:
-        await publisher.publish([of_partition(topic, 0)])
-        await reached(lambda: process.begun)
-        await publisher.publish([of_partition(topic, 1)])
-        await reached(lambda: fetched(consumer) or process.begun > 1)
-        await publisher.publish([of_partition(topic, 2)])
-        await process.has_done(3)
-    assert [len(batch) for batch in process.batches] == [1, 2]
-
-
-async def test_who_waited_in_vain_listens_on(
-    broker: str, topic: str, group: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    take, ends, gaps_seconds = AIOKafkaConsumer.getmany, [time.monotonic()], list[float]()
-
-    async def getmany(self: AIOKafkaConsumer, *partitions: Any, **how: Any) -> Any:
-        gaps_seconds.append(time.monotonic() - ends[-1])
-        taken = await take(self, *partitions, **how)
-        ends.append(time.monotonic())
-        return taken
-
-    monkeypatch.setattr(AIOKafkaConsumer, "getmany", getmany)
-    async with consuming(broker, group, topic, Process()):
-        await reached(lambda: len(gaps_seconds) > 3)
-    assert min(gaps_seconds[2:]) < limits.POLL_MILLISECONDS / 2000
 
 
 async def test_a_record_that_cannot_be_parsed_stops_its_partition_alone_and_loses_nothing(
