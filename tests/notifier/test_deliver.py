@@ -1,13 +1,19 @@
 """Emails on their way from the table to a mail server, whatever the server does."""
 
 import asyncio
+import time
 from collections import Counter
+from itertools import pairwise
+from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from devstack.parts import free_port, until
+from services.notifier import store
+from services.notifier.deliver import GATHER_SECONDS
+from services.notifier.store import Turn
 from tests.notifier.mailroom import PATIENCE_SECONDS, all_become, eventually, mailroom, mails, told
 from tests.notifier.queue import Queue, about
 from tests.notifier.scripted_smtp import GOOD, HANG_UP, SILENCE, scripted_server
@@ -56,6 +62,28 @@ async def test_turns_at_the_queue_that_found_emails_are_told_and_no_others(queue
         await queue.add(about(declined(), "a"))
         await all_become(queue, "sent")
     assert turns() - before == 1
+
+
+async def test_after_a_look_that_found_some_emails_others_are_gathered(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session's are found one after another: each waits for the one before."""
+    claim, looks = store.claim, list[tuple[float, float, int]]()
+
+    async def claim_watched(*given: Any, **how: Any) -> Turn:
+        begin = time.monotonic()
+        turn = await claim(*given, **how)
+        looks.append((begin, time.monotonic(), len(turn.claimed)))
+        return turn
+
+    monkeypatch.setattr(store, "claim", claim_watched)
+    for fact in (refunded(), canceled(), rescheduled(), scheduled()):
+        await queue.add(about(fact, "a"))
+    async with scripted_server() as server, mailroom(queue, server.port):
+        await all_become(queue, *(7 * ["sent"]))
+    rests = [then - end for (_, end, found), (then, *_) in pairwise(looks) if found]
+    assert len(rests) > 2
+    assert min(rests) >= GATHER_SECONDS
 
 
 async def test_a_session_is_told_in_its_order_to_each_reader_over_all_connections(queue: Queue) -> None:
