@@ -157,22 +157,20 @@ class Batch(Generic[M, S, C]):
             await self._publish(to_publish)
             ANSWERS.labels(self._group).inc(len(to_publish))
         if turn.to_mark:
-            async with self._within_budget(self._marking_engine.connect()) as connection:
+            async with self._in_budget(self._marking_engine.connect()) as connection:
                 await journal.mark_announced(connection, list(turn.to_mark))
 
     @asynccontextmanager
-    async def _within_budget(
-        self, connecting: AbstractAsyncContextManager[AsyncConnection]
-    ) -> AsyncIterator[AsyncConnection]:
+    async def _in_budget(self, opened: AbstractAsyncContextManager[AsyncConnection]) -> AsyncIterator[AsyncConnection]:
         try:
-            async with asyncio.timeout(self._budget_seconds), connecting as connection:
+            async with asyncio.timeout(self._budget_seconds), opened as connection:
                 yield connection
         except TimeoutError:
             raise TransactionTooLong(f"no commit within {self._budget_seconds} s") from None
 
     async def _commit(self, readings: Sequence[Reading[M] | Poisoned[M]]) -> Turn:
         with BATCH_LOCKED_SECONDS.labels(self._group).time():
-            async with self._within_budget(self._engine.begin()) as connection:
+            async with self._in_budget(self._engine.begin()) as connection:
                 turn, tally = await self._transact(connection, readings)
                 self._reach("before-commit", turn.to_publish())
         self._tally = tally
