@@ -49,3 +49,10 @@ SEPARATE_UNANNOUNCED: Final = (
     "ALTER TABLE journal DROP COLUMN announced, DROP COLUMN commit_order",
 )
 """The marks get a table of their own; what is unannounced goes with them, in its order."""
+
+SUMMARIZE_AT_ONCE: Final = (
+    # What no summary covers yet, each look for old rows reads. Else a VACUUM alone makes them, and of a journal that
+    # only grows there is one a fifth later.
+    "ALTER INDEX journal_handled_at SET (autosummarize = on)",
+)
+"""The index by time learns of rows within a minute of their pages being full."""

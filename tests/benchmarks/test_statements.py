@@ -86,6 +86,13 @@ def test_on_tables_of_a_hundred_rows_a_few_strays_say_nothing() -> None:
     assert grows_with(scan("Seq Scan", rows=100), 100) == {"sessions"}
 
 
+def test_what_a_run_itself_has_waiting_is_on_small_tables_as_well() -> None:
+    waiting, counted = scan("Index Scan", rows=40_000), scan("Index Scan", rows=20_000)
+    assert grows_with(waiting, IN_PLACE)
+    assert not grows_with(waiting, IN_PLACE, [counted])
+    assert grows_with(scan("Seq Scan", rows=IN_PLACE), IN_PLACE, [scan("Seq Scan", rows=10_000)])
+
+
 def test_rows_are_those_of_all_loops_and_an_update_has_what_it_was_given() -> None:
     assert rows_of(update(node("Nested Loop", scan("Index Scan", loops=500) | BY_KEY, rows=500))) == 500
 

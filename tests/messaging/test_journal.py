@@ -266,6 +266,12 @@ async def test_what_is_old_and_announced_is_removed_a_little_at_a_time(connectio
     assert set(left) == {young.key, unannounced.key}
 
 
+async def test_rows_of_which_no_summary_tells_are_soon_covered_by_one(connection: AsyncConnection) -> None:
+    """Else each look for old rows reads all that came since the last VACUUM, which a growing journal seldom sees."""
+    options = text("SELECT reloptions FROM pg_class WHERE oid = 'journal_handled_at'::regclass")
+    assert await connection.scalar(options) == ["autosummarize=on"]
+
+
 async def test_what_is_old_goes_once_it_is_announced(connection: AsyncConnection) -> None:
     old = entry("a", ANSWER)
     await journal.write(connection, [old])

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from messaging.answers import Answer, Cause
 from messaging.batches import Decision, Late
 from messaging.codec import Codec, Invalid, Received
-from messaging.journal_tables import CREATE_TABLE, SEPARATE_UNANNOUNCED
+from messaging.journal_tables import CREATE_TABLE, SEPARATE_UNANNOUNCED, SUMMARIZE_AT_ONCE
 
 GROUP: Final = "toy"
 REPLAY_TOPIC: Final = "replay.toy"
@@ -34,6 +34,7 @@ TABLES: Final = (
     """,
     *CREATE_TABLE,
     *SEPARATE_UNANNOUNCED,
+    *SUMMARIZE_AT_ONCE,
 )
 
 
