@@ -1,7 +1,7 @@
 """`python -m benchmarks.simulation`: what was measured with a few workers, found again, and then what was not measured.
 
-It is fed with what `make bench` left in build/bench (scale, hop, hot account). Where it does not find the measured
-rates again, it says so and nothing else.
+It is fed with what `make bench` left in build/bench (scale, quiet, hop, hot account). Where it does not find the
+measured rates again, it says so and nothing else.
 """
 
 import argparse
@@ -66,7 +66,8 @@ def main(arguments: Sequence[str]) -> int:
 def run(given: argparse.Namespace, show: Callable[[Sheet], None], console: Console) -> None:
     """Raises NotMeasured and NotFoundAgain."""
     reports = costs.needed(report.read(given.reports))
-    cancellations, movements = costs.of_cancellations(reports), costs.of_movements(reports["hot account"])
+    cancellations = costs.of_cancellations(reports)
+    movements = costs.of_movements(reports, cancellations)
     show(sheets.costs_sheet((*cancellations.services, *movements.services), "Milliseconds of a cancellation"))
     found = [*sheets.find_again(cancellations), *sheets.find_again(movements)]
     show(sheets.found_sheet(found))

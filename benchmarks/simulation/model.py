@@ -20,8 +20,8 @@ from benchmarks.simulation.rules import (
     take,
 )
 
-SLICE_MS: Final = 5.0
-"""For so long a core is somebody's before the next one in the queue has it, as a kernel's scheduler does it."""
+SLICE_MS: Final = 1.4
+"""For so long a core is somebody's before the next one in the queue has it: Linux' `base_slice_ns` on two cores."""
 _SEED: Final = 7
 
 Steps = Generator[simpy.Event, Any, None]
@@ -162,6 +162,7 @@ class _Stage:
                 yield from self._compute(self._machines[name], phase.ms)
 
     def _compute(self, machine: _Places, ms: float) -> Steps:
+        ms *= self._site.crowding
         while ms > 0:
             with machine.places.request() as turn:
                 yield turn

@@ -7,11 +7,13 @@ lock, and some is done beside it by others, who only take cores.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from math import ceil
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
-Pool = Literal["workers", "database", "broker", "others"]
-"""Whose cores: `others` are the mail server's and those of all else that runs on a machine."""
+Pool = Literal["workers", "database", "queue", "broker", "others"]
+"""Whose cores. `queue`: the database in which the emails are queued. `others`: the mail server's and those of all else
+that runs on a machine."""
 Lock = Literal["none", "account", "turn"]
 """`account`: the hot account's row, if the batch has a movement on it. `turn`: one look at the queue at a time."""
 BUSY: Final = 0.9
@@ -25,7 +27,8 @@ class Service:
     """What a service's part of a unit costs.
 
     `locked_share`: of a batch's time, under its lock. `beside_ms`: of a unit, done by others meanwhile. `most_at_once`:
-    units in a batch. `shared`: all its workers take from one queue, instead of each from the partitions it owns.
+    units in a batch. `database`: where its tables are. `shared`: all its workers take from one queue, instead of each
+    from the partitions it owns.
     """
 
     name: str
@@ -37,6 +40,7 @@ class Service:
     locked_share: float
     most_at_once: int
     lock: Lock = "none"
+    database: Pool = "database"
     shared: bool = False
     beside_ms: Mapping[Pool, float] = field(default_factory=dict)
 
@@ -45,9 +49,10 @@ class Service:
 class Site:
     """Where it runs: `workers` of each service, `cores` by machine, and which machine each pool is on.
 
-    A pool that is on none costs nothing here: it is somebody else's. `shards`: databases; a transaction over more than
-    one of them is committed in two phases. `turns`: how many may look at the queue of emails at once. `hot_share`: of
-    the units, on one account.
+    A pool that is on none costs nothing here: it is somebody else's. `shards`: databases that the tables are spread
+    over; a transaction over more than one of them is committed in two phases. The queue of emails is never spread.
+    `turns`: how many may look at it at once. `hot_share`: of the units, on one account. `crowding`: so many times as
+    much of a core's time the same work takes, because many share the cores and their caches.
     """
 
     workers: int
@@ -57,6 +62,7 @@ class Site:
     shards: int = 1
     turns: int = 1
     hot_share: float = 0.0
+    crowding: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +87,10 @@ class Batch:
         return sum(phase.ms for phase in (*self.locked, *self.after))
 
 
-def one_machine(cores: int, *, workers: int, partitions: int, hot_share: float = 0.0) -> Site:
+def one_machine(cores: int, *, workers: int, partitions: int, hot_share: float = 0.0, crowding: float = 1.0) -> Site:
     """All of it on one machine, as it is measured."""
-    pools: tuple[Pool, ...] = ("workers", "database", "broker", "others")
-    return Site(workers, partitions, {"machine": cores}, dict.fromkeys(pools, "machine"), hot_share=hot_share)
+    where: Mapping[Pool, str] = dict.fromkeys(get_args(Pool), "machine")
+    return Site(workers, partitions, {"machine": cores}, where, hot_share=hot_share, crowding=crowding)
 
 
 def batch_of(service: Service, count: int, *, shards: int = 1, again: int = 0) -> Batch:
@@ -93,11 +99,12 @@ def batch_of(service: Service, count: int, *, shards: int = 1, again: int = 0) -
     `again`: units that others have committed and not yet marked as announced. Whoever has the account's lock publishes
     and marks them once more, before its own, because nobody can tell whether they crashed (delivery, rule 6).
     """
-    told_again = (Phase("workers", again * service.worker_ms), Phase("database", again * service.database_ms))
+    database = service.database
+    told_again = (Phase("workers", again * service.worker_ms), Phase(database, again * service.database_ms))
     phases = (
         Phase("workers", service.worker_ms_a_batch + count * service.worker_ms),
-        Phase("database", service.database_ms_a_batch + count * service.database_ms),
-        Phase(None, service.wait_ms_a_batch * (1 if shards == 1 else 2)),
+        Phase(database, service.database_ms_a_batch + count * service.database_ms),
+        Phase(None, service.wait_ms_a_batch * (1 if shards == 1 or database == "queue" else 2)),
     )
     return Batch(
         tuple(Phase(phase.pool, phase.ms * service.locked_share) for phase in phases),
@@ -157,6 +164,15 @@ def fit(rows: Sequence[tuple[float, float, float]]) -> tuple[float, float]:
     if slope * size > cost:
         return cost / size, 0.0
     return slope, cost - slope * size
+
+
+def crowding_of(processes: int, measured: Mapping[int, float]) -> float:
+    """`measured`: by the number of processes. Between two, in proportion; outside of them, as at the nearest."""
+    known = sorted(measured.items())
+    for (few, low), (many, high) in pairwise(known):
+        if few <= processes <= many:
+            return low + (high - low) * (processes - few) / (many - few)
+    return known[0][1] if processes < known[0][0] else known[-1][1]
 
 
 def error_of(simulated: float, measured: float) -> float:

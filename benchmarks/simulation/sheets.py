@@ -1,6 +1,6 @@
 """What the simulation has to say, as tables: costs, what was measured and found again, and what was not measured."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Final
@@ -16,16 +16,21 @@ SECONDS_A_DAY: Final = 86_400
 _UNITS_A_WORKER: Final = 3_000
 _LEAST_UNITS, _MOST_UNITS = 20_000, 500_000
 
+DATABASE: Final = "the database"
+QUEUE: Final = "the emails' database"
+BROKER: Final = "the broker"
+
 Tell = Callable[[str], None]
 """Hears what is being simulated."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A measured arrangement, and how fast it is in the simulation."""
+    """A measured arrangement, how fast it is in the simulation, and the share of time its cores are at work there."""
 
     measured: Measured
     per_second: float
+    busy: float
 
     @property
     def error(self) -> float:
@@ -34,18 +39,28 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """Of a site that is not measured: cores of each database and of the brokers; each worker has one of its own."""
+    """Of a site that is not measured: cores of each database and of the brokers; each worker has one of its own.
+
+    Once the tables are spread, the queue of emails has a database of its own.
+    """
 
     database_cores: int
     broker_cores: int
 
 
 def find_again(costs: Costs) -> list[Found]:
-    return [Found(one, _simulated(costs, one).per_second) for one in costs.measured]
+    runs = [(one, _simulated(costs, one)) for one in costs.measured]
+    return [Found(one, run.per_second, run.busy["cores of machine"]) for one, run in runs]
 
 
 def _simulated(costs: Costs, one: Measured) -> Run:
-    site = one_machine(costs.cores, workers=one.workers, partitions=PARTITIONS, hot_share=one.hot_share)
+    site = one_machine(
+        costs.cores,
+        workers=one.workers,
+        partitions=PARTITIONS,
+        hot_share=one.hot_share,
+        crowding=one.crowding,
+    )
     return simulate(costs.services, site, one.count)
 
 
@@ -74,12 +89,15 @@ def layouts(workers: int, shards: int, *, measured: int) -> list[Layout]:
 
 
 def site_of(layout: Layout, hardware: Hardware, services: int, *, hot_share: float = 0.0) -> Site:
-    machine_of: Mapping[Pool, str] = {"workers": "workers", "database": "the database", "broker": "the broker"}
+    machine_of: dict[Pool, str] = {"workers": "workers", "database": DATABASE, "queue": DATABASE, "broker": BROKER}
     cores = {
         "workers": layout.workers * services,
-        "the database": hardware.database_cores * layout.shards,
-        "the broker": hardware.broker_cores,
+        DATABASE: hardware.database_cores * layout.shards,
+        BROKER: hardware.broker_cores,
     }
+    if layout.shards > 1:
+        machine_of["queue"] = QUEUE
+        cores[QUEUE] = hardware.database_cores
     return Site(layout.workers, layout.partitions, cores, machine_of, layout.shards, layout.turns, hot_share)
 
 
@@ -109,11 +127,16 @@ def found_sheet(found: Sequence[Found]) -> Sheet:
             one.measured.per_second,
             one.per_second,
             one.error * 100,
+            one.measured.crowding,
+            one.busy * 100,
             one.measured.elsewhere_share * 100,
         )
         for one in found
     )
-    columns = ("", "measured a second", "simulated a second", "error, %", "CPU of nobody measured, %")
+    columns = (
+        "", "measured a second", "simulated a second", "error, %", "crowding", "cores busy, %",
+        "CPU of nobody measured, %",
+    )  # fmt: skip
     return Sheet("found_again", "Found again", columns, rows)
 
 
@@ -127,13 +150,17 @@ def forecast_sheet(costs: Costs, workers: Sequence[int], shards: int, hardware: 
         "million a day",
         "ends first",
         "busy, %",
+        "database, %",
+        "emails' database, %",
+        "brokers, %",
     )
     measured = max((one.workers for one in costs.measured), default=0)
     rows = []
     for layout in (layout for count in workers for layout in layouts(count, shards, measured=measured)):
         tell(f"{layout.workers} workers, {layout.partitions} partitions, {layout.shards} databases")
         run = simulate(costs.services, site_of(layout, hardware, len(costs.services)), units_for(layout.workers))
-        rows.append((layout.workers, layout.partitions, layout.turns, layout.shards, *_rate(run), *_end(run)))
+        has = (layout.workers, layout.partitions, layout.turns, layout.shards)
+        rows.append((*has, *_rate(run), *_end(run), *_cores(run)))
     title = f"Cancellations; {hardware.database_cores} cores a database, {hardware.broker_cores} of brokers"
     return Sheet("forecast", title, columns, tuple(rows))
 
@@ -154,6 +181,13 @@ def hot_sheet(costs: Costs, workers: Sequence[int], hardware: Hardware, tell: Te
 
 def _rate(run: Run) -> tuple[float, float]:
     return run.per_second, run.per_second * SECONDS_A_DAY / 1e6
+
+
+def _cores(run: Run) -> Iterator[Cell]:
+    """How busy each machine's are, in percent; blank for one that is not there."""
+    for machine in (DATABASE, QUEUE, BROKER):
+        busy = run.busy.get(f"cores of {machine}")
+        yield "" if busy is None else busy * 100
 
 
 def _end(run: Run) -> tuple[str, float]:

@@ -116,6 +116,21 @@ def test_workers_beyond_the_partitions_send_emails_all_the_same() -> None:
     assert simulate((unbounded,), site, 20_000).per_second > 1.8 * simulate((unbounded,), few, 20_000).per_second
 
 
+def test_crowded_cores_take_longer_for_the_same() -> None:
+    crowded = replace(site_of(Layout(1), PLENTY, 1), crowding=1.5)
+    waited_ms = 200 * CREDITS.wait_ms_a_batch
+    computed_ms = run(1).seconds * 1000 - waited_ms
+    assert simulate((CREDITS,), crowded, 20_000).seconds * 1000 == pytest.approx(1.5 * computed_ms + waited_ms)
+
+
+def test_once_the_tables_are_spread_the_emails_have_a_database_of_their_own() -> None:
+    queue = replace(NOTIFIER, database="queue")
+    together, apart = (site_of(Layout(4, shards=shards), PLENTY, 2) for shards in (1, 4))
+    busy = simulate((BOOKING, queue), apart, 5_000).busy
+    assert busy["cores of the emails' database"] > busy["cores of the database"] > 0
+    assert "cores of the emails' database" not in simulate((BOOKING, queue), together, 5_000).busy
+
+
 def test_the_same_costs_give_the_same_rate_each_time() -> None:
     assert run(4, hot_share=0.01) == run(4, hot_share=0.01)
 

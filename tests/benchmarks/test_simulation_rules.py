@@ -1,6 +1,7 @@
 """The rules of the simulation, as tables."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -10,6 +11,7 @@ from benchmarks.simulation.rules import (
     Service,
     batch_of,
     chance_of_hot,
+    crowding_of,
     error_of,
     first_to_end,
     fit,
@@ -79,6 +81,11 @@ def test_a_commit_over_shards_waits_twice() -> None:
     assert several.ms - one.ms == pytest.approx(CREDITS.wait_ms_a_batch)
 
 
+def test_the_queue_of_emails_is_never_spread_over_shards() -> None:
+    queue = replace(CREDITS, database="queue")
+    assert batch_of(queue, 100, shards=8).ms == batch_of(queue, 100).ms
+
+
 def test_what_others_have_not_announced_is_announced_again_after_the_lock() -> None:
     alone, after_another = batch_of(CREDITS, 100), batch_of(CREDITS, 100, again=40)
     assert after_another.locked == alone.locked
@@ -134,6 +141,13 @@ def test_what_a_batch_costs_is_told_from_what_a_unit_costs(
     rows: Sequence[tuple[float, float, float]], of_a_batch: float, of_a_unit: float
 ) -> None:
     assert fit(rows) == pytest.approx((of_a_batch, of_a_unit))
+
+
+@pytest.mark.parametrize(("processes", "times"), [(1, 1.0), (3, 1.0), (4, 1.1), (6, 1.3), (12, 1.6), (99, 1.6)])
+def test_crowding_is_known_at_what_was_measured_and_goes_with_the_processes_between(
+    processes: int, times: float
+) -> None:
+    assert crowding_of(processes, {12: 1.6, 3: 1.0, 6: 1.3}) == pytest.approx(times)
 
 
 def test_too_fast_is_above_and_too_slow_below() -> None:
