@@ -1,4 +1,4 @@
-"""`python -m benchmarks all | NAME … | targets | plans table`: what a cancellation costs, and beside what."""
+"""`python -m benchmarks all | NAME … | targets | costs | plans table`: what a cancellation costs, and beside what."""
 
 import argparse
 import asyncio
@@ -46,7 +46,7 @@ BENCHMARKS: Final[dict[str, Benchmark]] = {
 _LARGE = ("hot account", "scale", "memory", "growth", "plans")
 _WIDTH_OF_A_FILE = 140
 # What the documents have of what was measured last.
-TABLES: Final = {"targets": report.targets_table, "plans table": report.plans_table}
+TABLES: Final = {"targets": report.targets_table, "costs": report.costs_table, "plans table": report.plans_table}
 SIZES: Final = {"full": FULL, "quick": QUICK, "tiny": TINY}
 
 
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
         if table := TABLES.get(" ".join(given.benchmark)):
-            print(table(report.read()))
+            print(table(report.read(given.reports)))
             return 0
         names = chosen(given.benchmark, given.size)
         folder = report.folder_of(given.size, embedded=given.embedded, flames=given.flames)
@@ -158,6 +158,9 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--long", action="store_true", help="growth up to ten times as many; takes 80 GB and two hours")
     parser.add_argument(
         "--flames", action="store_true", help="flame graphs of our workers as well; the figures are of no use then"
+    )
+    parser.add_argument(
+        "--reports", type=Path, default=report.FOLDER, help="what a table is made of; default: %(default)s"
     )
     parser.add_argument("--embedded", action="store_true", help="the development broker and the embedded PostgreSQL")
     given = parser.parse_args(arguments)

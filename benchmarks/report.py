@@ -4,7 +4,7 @@ import json
 import os
 import platform
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,8 @@ from benchmarks.results import Figure, Result
 from benchmarks.sheet import Sheet
 
 FOLDER: Final = Path("build/bench")
+MEASURED: Final = Path("docs/measured")
+"""The reports that the documents' tables are made of."""
 _PARTS: Final = (*SERVICES, *PLATFORM)
 
 
@@ -93,6 +95,17 @@ def targets_table(reports: Iterable[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def costs_table(reports: Iterable[Mapping[str, Any]]) -> str:
+    """Markdown: of all that was run round by round, the rate and the CPU milliseconds of a unit, medians."""
+    columns = ("benchmark", "", "a second", "from - to", *_PARTS, "in all", "mail server")
+    lines = [f"| {' | '.join(columns)} |", f"| --- | --- |{' ---: |' * (len(columns) - 2)}"]
+    for report in reports:
+        rounds = [_round_from_json(one) for one in report["rounds"]]
+        rows = _cost_rows(rounds) if rounds and all(one.cpu_seconds for one in rounds) else []
+        lines += [f"| `{report['benchmark']}` | {' | '.join((name, *cells))} |" for name, _, *cells in rows]
+    return "\n".join(lines)
+
+
 def plans_table(reports: Iterable[Mapping[str, Any]]) -> str:
     """Markdown: each statement with its plans. Raises NothingMeasured where `plans` has not run."""
     for report in reports:
@@ -118,22 +131,31 @@ def _round_as_json(one: Round) -> dict[str, Any]:
     return asdict(one) | {"per_second": one.per_second, "latencies_ms": latencies}
 
 
+def _round_from_json(one: Mapping[str, Any]) -> Round:
+    return Round(one["contestant"], one["count"], one["seconds"], one["cpu_seconds"])
+
+
 def _target(figure: Figure) -> str | None:
     return None if figure.target is None else f"{figure.target} {figure.unit}".rstrip()
 
 
 def _costs(result: Result) -> Table:
-    """Medians over the rounds, the rate with its span; CPU in milliseconds a unit."""
     table = Table(title=f"{result.name}: CPU ms a {result.unit}", box=box.SIMPLE_HEAD, title_justify="left")
     for name in ("", "rounds", "a second", "from - to", *_PARTS, "in all", "sink"):
         table.add_column(name, justify="left" if not name else "right")
-    for contestant in dict.fromkeys(one.contestant for one in result.rounds):
-        own = [one for one in result.rounds if one.contestant == contestant]
+    for row in _cost_rows(result.rounds):
+        table.add_row(*row)
+    return table
+
+
+def _cost_rows(rounds: Sequence[Round]) -> Iterator[Sequence[str]]:
+    """Of each contestant."""
+    for contestant in dict.fromkeys(one.contestant for one in rounds):
+        own = [one for one in rounds if one.contestant == contestant]
         rates = [one.per_second for one in own]
         span = f"{min(rates):.0f} - {max(rates):.0f}"
         costs = [_cost(own, part) for part in (*[(part,) for part in _PARTS], _PARTS, ("sink",))]
-        table.add_row(contestant, str(len(own)), f"{median(rates):.0f}", span, *costs)
-    return table
+        yield contestant, str(len(own)), f"{median(rates):.0f}", span, *costs
 
 
 def _cost(rounds: Sequence[Round], parts: Sequence[str]) -> str:

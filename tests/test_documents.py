@@ -1,10 +1,12 @@
 """The documents name the tests that hold each promise and each rule: they have to be there, and none be missing."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from benchmarks.report import MEASURED, costs_table, plans_table, read, targets_table
 from messaging.exits import ExitCode
 from ops.audit.findings import KINDS
 
@@ -58,6 +60,11 @@ def test_every_statement_has_a_row_that_says_where_it_stays_and_none_that_there_
     assert [statement for statement, _, _ in rows] == statements
     # whatever leaves its shard is explained
     assert all(why.strip() for _, where, why in rows if where != "by key")
+
+
+@pytest.mark.parametrize("table", [targets_table, costs_table, plans_table])
+def test_the_tables_of_what_was_measured_are_those_of_the_reports(table: Callable[..., str]) -> None:
+    assert table(read(ROOT / MEASURED)) in (ROOT / "docs" / "performance.md").read_text()
 
 
 def test_every_fault_has_a_test() -> None:

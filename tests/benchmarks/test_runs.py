@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import BENCHMARKS, SIZES, chosen
-from benchmarks.report import FOLDER, folder_of, read, targets_table
+from benchmarks.report import FOLDER, costs_table, folder_of, read, targets_table
 from benchmarks.statements import NOT_ASKED
 from contracts.topics import GROUPS
 
@@ -44,6 +44,9 @@ def test_a_storm_is_measured_for_all_three_on_the_same_parts(tmp_path: Path) -> 
     assert report["surroundings"]["database"]["fsync"] == "on"
     assert "throughput, times idiomatic's" in run.stdout
     assert "| `storm` | 1 | throughput, times idiomatic's | ≥ 10 |" in targets_table([report])
+    costs = costs_table([report]).splitlines()
+    assert [line.split(" | ")[1] for line in costs[2:]] == ["ours", "idiomatic", "limit"]
+    assert {line.count("|") for line in costs} == {12}
 
 
 def test_every_statement_of_the_three_services_is_told_with_its_plan(tmp_path: Path) -> None:
