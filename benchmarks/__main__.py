@@ -3,15 +3,16 @@
 import argparse
 import asyncio
 import logging
+import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -58,11 +59,13 @@ def main(arguments: Sequence[str]) -> int:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
         if table := TABLES.get(" ".join(given.benchmark)):
-            print(table(report.read(given.reports)))
+            print(table(_reports(given.reports)))
             return 0
-        names = chosen(given.benchmark, given.size)
-        folder = report.folder_of(given.size, embedded=given.embedded, flames=given.flames)
-        asyncio.run(run(names, _sizes(given), console, folder, embedded=given.embedded, flames=given.flames))
+        names, sizes = chosen(given.benchmark, given.size), _sizes(given)
+        folder = report.folder_of(
+            given.size, embedded=given.embedded, flames=given.flames, resized=sizes != SIZES[given.size]
+        )
+        asyncio.run(run(names, sizes, console, folder, embedded=given.embedded, flames=given.flames))
     except (StackError, OpsError, NothingMeasured) as error:
         print(error, file=sys.stderr)
         return 1
@@ -94,9 +97,10 @@ async def run(
     Raises CancelledError after a signal; nothing runs any more then.
     """
     cancel_on_first_signal()
-    with tempfile.TemporaryDirectory() as home, ExitStack() as shown:
-        progress = shown.enter_context(_bars(console))
-        async with open_stage(Path(home), embedded=embedded) as stage:
+    is_whole = folder == report.FOLDER
+    results: list[dict[str, Any]] = []
+    with _home() as home, _bars(console) as progress:
+        async with open_stage(home, embedded=embedded) as stage:
             surroundings = {
                 "parts": {part.name: part.note for part in (stage.parts.postgres, stage.parts.broker)},
                 "database": await stage.settings(),
@@ -107,9 +111,27 @@ async def run(
                 graphs = folder / report.file_name(name) if flames else None
                 measure = Measure(stage, partial(_tell, progress, name), partial(_say, console, name), flames=graphs)
                 result = await BENCHMARKS[name](stage, measure, sizes)
-                report.show(console, result)
+                report.show(console, result, is_whole=is_whole)
                 path = report.write(result, surroundings, folder)
+                results.append(report.as_json(result, surroundings))
                 console.print(f"{time.monotonic() - begin:.0f} s, {path}")
+    if is_whole:
+        console.print(report.targets_table(results), highlight=False)
+
+
+@contextmanager
+def _home() -> Iterator[Path]:
+    """For logs and data. It stays when something fails, since the error names a log in it."""
+    home = Path(tempfile.mkdtemp(prefix="bench-"))
+    yield home
+    shutil.rmtree(home)
+
+
+def _reports(folder: Path) -> list[dict[str, Any]]:
+    """Raises NothingMeasured where none is."""
+    if not (reports := report.read(folder)):
+        raise NothingMeasured(f"there is no report in {folder}; have some written with: make bench")
+    return reports
 
 
 def _bars(console: Console) -> Progress:

@@ -16,12 +16,14 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 
 from contracts.topics import CONVERSATION, PARTITIONS
+from devstack.parts import StackError
 from messaging.kafka.publisher import partition_of
 from messaging.records import Outgoing
 
 _BATCH_BYTES = 700_000
 _FETCH_BYTES = 4_000_000
 _LOOK_SECONDS = 0.05
+_ANSWERS_WITHIN_SECONDS = 60.0
 
 Ends = Mapping[TopicPartition, int]
 
@@ -43,9 +45,6 @@ class Salvo:
     """Records put together into producer batches: nothing is left to do but to hand them over."""
 
     batches: Sequence[tuple[str, int, Any]]
-
-    def __len__(self) -> int:
-        return sum(batch.record_count() for _, _, batch in self.batches)
 
 
 class Bus:
@@ -116,7 +115,16 @@ class Bus:
         )
 
     async def ends(self, topic: str) -> Ends:
-        """Where the next record of each partition will lie."""
+        """Where the next record of each partition will lie. Raises StackError when the broker does not tell."""
+        try:
+            async with asyncio.timeout(_ANSWERS_WITHIN_SECONDS):
+                return await self._ends(topic)
+        except TimeoutError:
+            raise StackError(
+                f"the broker has not told where {topic} ends for {_ANSWERS_WITHIN_SECONDS:.0f} s; look into its log"
+            ) from None
+
+    async def _ends(self, topic: str) -> Ends:
         while not (partitions := self._consumer.partitions_for_topic(topic)):
             await self._consumer._client.force_metadata_update()
             await self._consumer.topics()

@@ -58,8 +58,14 @@ def percentile(values: Iterable[float], share: float) -> float:
 
 
 def spent(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
-    """CPU seconds between two looks, by part. A part that cannot be looked at is in neither."""
-    return {part: max(0.0, seconds - before.get(part, 0.0)) for part, seconds in after.items()}
+    """CPU seconds between two looks, by part. A part that cannot be looked at is in neither.
+
+    Raises NothingMeasured for a part that was started anew in between.
+    """
+    between = {part: seconds - before.get(part, 0.0) for part, seconds in after.items()}
+    if anew := [part for part, seconds in between.items() if seconds < 0]:
+        raise NothingMeasured(f"started anew while it was measured: {', '.join(anew)}; look into its log")
+    return between
 
 
 def median_of(rounds: Sequence[Round], contestant: str, *parts: str) -> float:
@@ -76,15 +82,17 @@ def ratio_of(rounds: Sequence[Round], one: str, other: str, *parts: str) -> floa
     The n-th round of one is held against the n-th of the other, which ran right beside it: whatever else this machine
     did then, it did to both.
     """
-    pairs = zip(
-        (round_ for round_ in rounds if round_.contestant == one),
-        (round_ for round_ in rounds if round_.contestant == other),
-        strict=False,
+    return median(
+        _quotient(a.cpu_ms(*parts), b.cpu_ms(*parts)) if parts else a.per_second / b.per_second
+        for a, b in _beside_each_other(rounds, one, other)
     )
-    ratios = [_quotient(a.cpu_ms(*parts), b.cpu_ms(*parts)) if parts else a.per_second / b.per_second for a, b in pairs]
-    if not ratios:
-        raise NothingMeasured(f"no round of {one} has one of {other} beside it")
-    return median(ratios)
+
+
+def _beside_each_other(rounds: Sequence[Round], one: str, other: str) -> list[tuple[Round, Round]]:
+    own, others = ([round_ for round_ in rounds if round_.contestant == name] for name in (one, other))
+    if not own or len(own) != len(others):
+        raise NothingMeasured(f"{len(own)} rounds of {one} and {len(others)} of {other} have not run beside each other")
+    return list(zip(own, others, strict=True))
 
 
 def _quotient(one: float, other: float) -> float:
@@ -107,11 +115,7 @@ def slope(samples: Sequence[float]) -> float:
 
 def ratio_of_percentiles(rounds: Sequence[Round], one: str, other: str, name: str, share: float) -> float:
     """As `ratio_of`, of a percentile of the named latencies."""
-    values = [
-        [percentile(round_.latencies_ms[name], share) for round_ in rounds if round_.contestant == contestant]
-        for contestant in (one, other)
-    ]
-    pairs = list(zip(*values, strict=False))
-    if not pairs:
-        raise NothingMeasured(f"no round of {one} has one of {other} beside it")
-    return median(_quotient(a, b) for a, b in pairs)
+    return median(
+        _quotient(percentile(a.latencies_ms[name], share), percentile(b.latencies_ms[name], share))
+        for a, b in _beside_each_other(rounds, one, other)
+    )

@@ -8,7 +8,7 @@ from typing import Final
 from benchmarks.figures import PLATFORM, Round, median_of, ratio_of
 from benchmarks.measuring import Measure, Work
 from benchmarks.results import Figure, Result, at_least, at_most
-from benchmarks.sides import Kind, Side
+from benchmarks.sides import Kind, Side, in_turns
 from benchmarks.sizes import Sizes
 from benchmarks.stage import Stage
 from benchmarks.storm import EMAILS_OF_A_CANCELLATION
@@ -22,7 +22,7 @@ _LEAST_SHARE_OF_LIMIT: Final = 0.5
 
 async def hop(stage: Stage, measure: Measure, sizes: Sizes, service: Group) -> Result:
     sides = [await stage.side(kind) for kind in SIDES]
-    rounds = [await _hop_round(measure, side, service, sizes) for _ in range(sizes.rounds) for side in sides]
+    rounds = [await _hop_round(measure, side, service, sizes) for side in in_turns(sides, sizes.rounds)]
     unit = "email" if service == "notifier" else "message"
     figures = [
         Figure(
@@ -41,7 +41,7 @@ async def hop(stage: Stage, measure: Measure, sizes: Sizes, service: Group) -> R
 
 
 async def _hop_round(measure: Measure, side: Side, service: Group, sizes: Sizes) -> Round:
-    warm_up = await _hop_work(side, service, sizes.of(side.kind, sizes.warm_up))
+    warm_up = await _hop_work(side, service, sizes.warm_up)
     work = await _hop_work(side, service, sizes.of(side.kind, sizes.cancellations))
     return await measure.round(side, (service,), warm_up, work)
 
@@ -68,15 +68,16 @@ async def hot_account(stage: Stage, measure: Measure, sizes: Sizes) -> Result:
     ours, idiomatic = await stage.side("ours"), await stage.side("idiomatic")
     more = ours.with_workers(sizes.workers[-1])
     contended = f"one account x{more.workers}"
-    rounds = []
-    for _ in range(sizes.rounds):
-        for side, name, one_account in (
-            (ours, "one account", True),
-            (more, contended, True),
-            (ours, "many accounts", False),
-            (idiomatic, "idiomatic", True),
-        ):
-            rounds.append(await _hot_round(measure, side, name, sizes, one_account=one_account))
+    kinds = (
+        (ours, "one account", True),
+        (more, contended, True),
+        (ours, "many accounts", False),
+        (idiomatic, "idiomatic", True),
+    )
+    rounds = [
+        await _hot_round(measure, side, name, sizes, one_account=one_account)
+        for side, name, one_account in in_turns(kinds, sizes.rounds)
+    ]
     everything = ("credits", *PLATFORM)
     figures = [
         Figure("throughput on one account, share of that on many", ratio_of(rounds, "one account", "many accounts")),
@@ -96,7 +97,7 @@ def _answers(rounds: Sequence[Round], contestant: str) -> float:
 
 
 async def _hot_round(measure: Measure, side: Side, name: str, sizes: Sizes, *, one_account: bool) -> Round:
-    warm_up = await _hot_work(side, sizes.of(side.kind, sizes.warm_up), one_account=one_account)
+    warm_up = await _hot_work(side, sizes.warm_up, one_account=one_account)
     work = await _hot_work(side, sizes.of(side.kind, sizes.cancellations), one_account=one_account)
     return replace(await measure.round(side, ("credits",), warm_up, work), contestant=name)
 

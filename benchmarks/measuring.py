@@ -83,7 +83,7 @@ class Measure:
         return {topic: await self.stage.bus.ends(side.prefix + topic) for topic in {*work.topics, *work.answers}}
 
     async def do(self, side: Side, work: Work, started: Mapping[Group, Sequence[Process]], what: str) -> Round:
-        """From the first record appended to the last thing done; CPU until then, before anything is read back."""
+        """From the first record appended to the last thing done; CPU until our offsets are committed as well."""
         bus, sink = self.stage.bus, self.stage.sink
         await sink.take()
         mark = await self.mark(side, work)
@@ -92,10 +92,8 @@ class Measure:
         before = await self.stage.cpu(started)
         await bus.fire(salvo)
         await self.until_done(side, work, mark, started, what)
-        if work.repeats:  # then a number of answers does not tell that all is done
-            await self._until_committed(side, started)
-        cpu_seconds = spent(before, await self.stage.cpu(started))
         await self._until_committed(side, started)
+        cpu_seconds = spent(before, await self.stage.cpu(started))
         notes = spent(counts, await self.stage.counted(started))
         begins = min([heard.at_ms for topic in work.topics for heard in await self._read(side, topic, mark, work)])
         ends = [heard.at_ms for topic in work.timed for heard in await self._read(side, topic, mark, work)]

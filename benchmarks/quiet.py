@@ -14,7 +14,7 @@ from benchmarks.bus import Heard
 from benchmarks.figures import Round, percentile, ratio_of_percentiles, spent
 from benchmarks.measuring import Measure, Work
 from benchmarks.results import Figure, Result, at_most
-from benchmarks.sides import Side
+from benchmarks.sides import Side, in_turns
 from benchmarks.sizes import Sizes
 from benchmarks.stage import Acceptance, Stage
 from benchmarks.storm import EMAILS_OF_A_CANCELLATION
@@ -37,7 +37,7 @@ async def quiet(stage: Stage, measure: Measure, sizes: Sizes) -> Result:
         (replace(ours, name=TWO_HOPS), ("booking", "credits")),
         (relay, ("booking", "credits")),
     )
-    rounds = [await _round(measure, side, services, sizes) for _ in range(sizes.rounds) for side, services in sides]
+    rounds = [await _round(measure, side, services, sizes) for side, services in in_turns(sides, sizes.rounds)]
     figures = [
         Figure(
             f"p99 {TO_REFUNDED}, times that of the bare hops",

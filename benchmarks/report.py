@@ -26,12 +26,13 @@ MEASURED: Final = Path("docs/measured")
 _PARTS: Final = (*SERVICES, *PLATFORM)
 
 
-def show(console: Console, result: Result) -> None:
+def show(console: Console, result: Result, *, is_whole: bool) -> None:
+    """Of less than a whole run, figures are told and not judged."""
     if result.sheet is not None:
         console.print(sheet.as_table(result.sheet))
-    if result.rounds and all(one.cpu_seconds for one in result.rounds):
+    if result.rounds and all("machine" in one.cpu_seconds for one in result.rounds):
         console.print(_costs(result))
-    console.print(_figures(result.figures))
+    console.print(_figures(result.figures, is_whole=is_whole))
 
 
 def write(result: Result, surroundings: Mapping[str, object], folder: Path) -> Path:
@@ -42,9 +43,13 @@ def write(result: Result, surroundings: Mapping[str, object], folder: Path) -> P
     return path
 
 
-def folder_of(size: str, *, embedded: bool, flames: bool) -> Path:
-    """Whole runs lie in one folder, of which the documents' tables are made; each other kind has its own within it."""
-    kind = [name for name, is_so in ((size, size != "full"), ("embedded", embedded), ("flames", flames)) if is_so]
+def folder_of(size: str, *, embedded: bool = False, flames: bool = False, resized: bool = False) -> Path:
+    """Whole runs lie in one folder, of which the documents' tables are made; each other kind has its own within it.
+
+    `resized`: with numbers of one's own.
+    """
+    kinds = ((size, size != "full"), ("embedded", embedded), ("flames", flames), ("resized", resized))
+    kind = [name for name, is_so in kinds if is_so]
     return FOLDER / "-".join(kind)
 
 
@@ -97,11 +102,11 @@ def targets_table(reports: Iterable[Mapping[str, Any]]) -> str:
 
 def costs_table(reports: Iterable[Mapping[str, Any]]) -> str:
     """Markdown: of all that was run round by round, the rate and the CPU milliseconds of a unit, medians."""
-    columns = ("benchmark", "", "a second", "from - to", *_PARTS, "in all", "mail server")
+    columns = ("benchmark", "", "a second", "from - to", *_PARTS, "in all", "mail server", "all else")
     lines = [f"| {' | '.join(columns)} |", f"| --- | --- |{' ---: |' * (len(columns) - 2)}"]
     for report in reports:
         rounds = [_round_from_json(one) for one in report["rounds"]]
-        rows = _cost_rows(rounds) if rounds and all(one.cpu_seconds for one in rounds) else []
+        rows = _cost_rows(rounds) if rounds and all("machine" in one.cpu_seconds for one in rounds) else []
         lines += [f"| `{report['benchmark']}` | {' | '.join((name, *cells))} |" for name, _, *cells in rows]
     return "\n".join(lines)
 
@@ -141,7 +146,7 @@ def _target(figure: Figure) -> str | None:
 
 def _costs(result: Result) -> Table:
     table = Table(title=f"{result.name}: CPU ms a {result.unit}", box=box.SIMPLE_HEAD, title_justify="left")
-    for name in ("", "rounds", "a second", "from - to", *_PARTS, "in all", "sink"):
+    for name in ("", "rounds", "a second", "from - to", *_PARTS, "in all", "mail server", "all else"):
         table.add_column(name, justify="left" if not name else "right")
     for row in _cost_rows(result.rounds):
         table.add_row(*row)
@@ -149,13 +154,14 @@ def _costs(result: Result) -> Table:
 
 
 def _cost_rows(rounds: Sequence[Round]) -> Iterator[Sequence[str]]:
-    """Of each contestant."""
+    """Of each contestant. `all else`: what the machine did meanwhile, by whomever, and is in no other column."""
     for contestant in dict.fromkeys(one.contestant for one in rounds):
         own = [one for one in rounds if one.contestant == contestant]
         rates = [one.per_second for one in own]
         span = f"{min(rates):.0f} - {max(rates):.0f}"
         costs = [_cost(own, part) for part in (*[(part,) for part in _PARTS], _PARTS, ("sink",))]
-        yield contestant, str(len(own)), f"{median(rates):.0f}", span, *costs
+        else_ms = [max(0.0, one.cpu_ms("machine") - one.cpu_ms(*_PARTS, "sink")) for one in own]
+        yield contestant, str(len(own)), f"{median(rates):.0f}", span, *costs, f"{median(else_ms):.3f}"
 
 
 def _cost(rounds: Sequence[Round], parts: Sequence[str]) -> str:
@@ -163,12 +169,12 @@ def _cost(rounds: Sequence[Round], parts: Sequence[str]) -> str:
     return f"{median(costs):.3f}" if any(costs) else ""
 
 
-def _figures(figures: Sequence[Figure]) -> Table:
+def _figures(figures: Sequence[Figure], *, is_whole: bool) -> Table:
     table = Table(box=box.SIMPLE, show_header=False)
     for _ in range(3):
         table.add_column()
     for one in figures:
         value = f"{one.value:.3g} {one.unit}".rstrip()
-        verdict = "" if one.target is None else f"{'met' if one.is_met else 'missed'}: {_target(one)}"
+        verdict = "" if one.target is None or not is_whole else f"{'met' if one.is_met else 'missed'}: {_target(one)}"
         table.add_row(one.name, value, verdict)
     return table

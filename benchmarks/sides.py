@@ -1,14 +1,15 @@
 """Who takes part: our services, the idiomatic ones, the limit; each with databases, topics and groups of its own."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 from benchmarks.filling import idiomatic, ours
 from benchmarks.workload import Booked
 from contracts.topics import GROUPS, Group, read_by
 
+T = TypeVar("T")
 Kind = Literal["ours", "idiomatic", "limit", "relay"]
 """`relay` is the limit of what takes one record at a time."""
 
@@ -41,9 +42,8 @@ class Side:
         return {f"{self.prefix}{service}": [f"{self.prefix}{topic}" for topic in topics]}
 
     def command(self, service: Group) -> tuple[str, ...]:
-        """Of one worker."""
+        """Of one worker of those that are not ours."""
         arguments = {
-            "ours": (f"services.{service}", "run"),
             "idiomatic": (f"benchmarks.idiomatic.{service}", "run"),
             "limit": ("benchmarks.limits", "batches", service),
             "relay": ("benchmarks.limits", "relay", service),
@@ -72,6 +72,13 @@ class Side:
         """Has credits know the accounts that these sessions are paid from, and nothing else."""
         grant = {"ours": ours.grant, "idiomatic": idiomatic.grant}[self.kind]
         await grant(self.databases["credits"], sessions)
+
+
+def in_turns(sides: Sequence[T], rounds: int) -> Iterator[T]:
+    """All of them, round after round, each time another one first: nobody always runs after the same one."""
+    for number in range(rounds):
+        first = number % len(sides)
+        yield from (*sides[first:], *sides[:first])
 
 
 def prefix_of(kind: Kind) -> str:

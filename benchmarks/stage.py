@@ -13,6 +13,7 @@ import asyncpg
 
 from benchmarks import counting, cpu
 from benchmarks.bus import Bus
+from benchmarks.filling.copying import look_after
 from benchmarks.sides import Kind, Side, prefix_of, tables_command
 from contracts.topics import GROUPS, Group
 from devstack.parts import StackError, connected, first_error_of_group, free_port
@@ -84,7 +85,11 @@ class Stage:
         return self._sides[name]
 
     async def start(self, side: Side, services: Sequence[Group]) -> dict[Group, list[Process]]:
-        """Its workers, as many of each service as it has. Each group begins behind all that lies on its topics now."""
+        """Its workers, as many of each service as it has. Each group begins behind all that lies on its topics now.
+
+        Its databases are looked after first: what was filled in, or left by whoever ran before, is none of its work.
+        """
+        await look_after(side.databases.values())
         started: dict[Group, list[Process]] = {}
         for service in services:
             await self.skip_to_end(side, service)

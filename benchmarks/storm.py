@@ -5,10 +5,10 @@ from itertools import pairwise
 from typing import Final
 
 from benchmarks.figures import PLATFORM, SERVICES, Round, ratio_of
-from benchmarks.filling.copying import is_empty, look_after
+from benchmarks.filling.copying import is_empty
 from benchmarks.measuring import Measure, Work
 from benchmarks.results import Figure, Result, at_least, at_most
-from benchmarks.sides import Side
+from benchmarks.sides import Side, in_turns
 from benchmarks.sizes import Sizes
 from benchmarks.stage import Stage
 from benchmarks.workload import book, cancellations, chunks
@@ -22,8 +22,7 @@ async def storm(stage: Stage, measure: Measure, sizes: Sizes, *, mail: bool) -> 
     sides = [await stage.side("ours"), await stage.side("idiomatic"), await stage.side("limit")]
     rounds = [
         await storm_round(measure, side, sizes, sizes.cancellations, mail=mail)
-        for _ in range(sizes.rounds)
-        for side in sides
+        for side in in_turns(sides, sizes.rounds)
     ]
     return Result("storm" if mail else "storm --no-mail", "cancellation", rounds, _storm_figures(rounds, mail=mail))
 
@@ -52,8 +51,7 @@ async def scale(stage: Stage, measure: Measure, sizes: Sizes) -> Result:
     sides = [ours.with_workers(count) for count in sizes.workers]
     rounds = [
         await storm_round(measure, side, sizes, sizes.cancellations, mail=True)
-        for _ in range(sizes.rounds)
-        for side in sides
+        for side in in_turns(sides, sizes.rounds)
     ]
     figures = []
     for one, more in pairwise(sides):
@@ -71,8 +69,7 @@ async def growth(stage: Stage, measure: Measure, sizes: Sizes) -> Result:
     sides: Mapping[int, Side] = {count: await grown(stage, measure, count) for count in sizes.grown}
     rounds = [
         await storm_round(measure, side, sizes, sizes.grown_cancellations, mail=True)
-        for _ in range(sizes.rounds)
-        for side in sides.values()
+        for side in in_turns(list(sides.values()), sizes.rounds)
     ]
     small = sides[sizes.grown[0]].name
     figures = []
@@ -101,14 +98,12 @@ async def grown(stage: Stage, measure: Measure, count: int) -> Side:
             await side.fill(sessions)
             filled += len(sessions)
             measure.progress(f"filling {side.name}", filled, count)
-    for url in side.databases.values():
-        await look_after(url)
     return side
 
 
 async def storm_round(measure: Measure, side: Side, sizes: Sizes, cancellations_: int, *, mail: bool) -> Round:
     services: tuple[Group, ...] = GROUPS if mail else ("booking", "credits")
-    warm_up = await _storm_work(side, sizes.of(side.kind, sizes.warm_up), mail=mail)
+    warm_up = await _storm_work(side, sizes.warm_up, mail=mail)
     work = await _storm_work(side, sizes.of(side.kind, cancellations_), mail=mail)
     return await measure.round(side, services, warm_up, work)
 

@@ -34,11 +34,12 @@ async def is_empty(database_url: str, table: str) -> bool:
         await connection.close()
 
 
-async def look_after(database_url: str) -> None:
-    """What autovacuum and the checkpointer would do by and by, done before the clock runs. The role may do both."""
-    connection = await asyncpg.connect(database_url)
-    try:
-        await connection.execute("VACUUM ANALYZE")
-        await connection.execute("CHECKPOINT")
-    finally:
-        await connection.close()
+async def look_after(database_urls: Iterable[str]) -> None:
+    """Does what autovacuum and the checkpointer would do by and by. The role has to be a superuser."""
+    for url in database_urls:
+        connection = await asyncpg.connect(url)
+        try:
+            await connection.execute("VACUUM ANALYZE")
+            await connection.execute("CHECKPOINT")
+        finally:
+            await connection.close()

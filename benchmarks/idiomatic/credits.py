@@ -74,6 +74,10 @@ class SessionRow(Base):
         )
 
 
+Rows = dict[UUID, AccountRow | SessionRow]
+"""By primary key."""
+
+
 class TransferRow(Base):
     __tablename__ = "transfers"
     __table_args__ = (UniqueConstraint("session_id", "kind"),)
@@ -104,7 +108,7 @@ async def grant(command: says.GrantCredits, message: KafkaMessage) -> KafkaRespo
         books = Books([account.value()] if account else [], (), granted)
         changes = ledger.grant(books, translation.grant(about, command))
         if not isinstance(changes, Rejected):
-            await write(session, changes)
+            await write(session, changes, {account.account_id: account} if account else {})
     if isinstance(changes, Rejected):
         answer = translation.rejection(about, command.account_id, changes.code, changes.message)
         await publish(replies, answer_to(message, answer))
@@ -146,12 +150,12 @@ async def settle(about: Received[Any], snapshot: hears.Session, message: KafkaMe
     """Loads, decides by the ledger's rules, writes; returns what is said. Raises AckMessage where nothing is."""
     async with new_session() as session, session.begin():
         await begin(session, message)
-        books = await load(session, snapshot)
+        books, rows = await load(session, snapshot)
         if isinstance(about.message, hears.SessionRequested):
             changes = ledger.request(books, translation.request(about, snapshot))
         else:
             changes = ledger.end(books, translation.ending(about, about.message))
-        await write(session, changes)
+        await write(session, changes, rows)
     answers: list[KafkaResponse] = []
     for said in changes.said:
         written = said.request if isinstance(said, Charged | Declined) else None
@@ -168,7 +172,7 @@ async def settle(about: Received[Any], snapshot: hears.Session, message: KafkaMe
     return answers[0]
 
 
-async def load(session: AsyncSession, snapshot: hears.Session) -> Books:
+async def load(session: AsyncSession, snapshot: hears.Session) -> tuple[Books, Rows]:
     """The session, the one it rebooks, those that wait for it, then their accounts: locked in this order."""
     session_id = UUID(snapshot.session_id)
     ids = [session_id, *([UUID(snapshot.rebooks)] if snapshot.rebooks else [])]
@@ -181,28 +185,39 @@ async def load(session: AsyncSession, snapshot: hears.Session) -> Books:
         )
     ).all()
     account_ids = {UUID(snapshot.account_id)} | {row.account_id for row in sessions if row.account_id is not None}
-    accounts = await session.scalars(
-        select(AccountRow)
-        .where(AccountRow.account_id.in_(account_ids))
-        .order_by(AccountRow.account_id)
-        .with_for_update()
-    )
-    return Books([row.value() for row in accounts], [row.value() for row in sessions])
-
-
-async def write(session: AsyncSession, changes: Changes) -> None:
-    for account in changes.accounts:
-        row = AccountRow(
-            account_id=UUID(account.account_id), version=account.version, balance_credits=account.balance_credits
+    accounts = (
+        await session.scalars(
+            select(AccountRow)
+            .where(AccountRow.account_id.in_(account_ids))
+            .order_by(AccountRow.account_id)
+            .with_for_update()
         )
-        await session.merge(row)
-    for changed in changes.sessions:
-        await session.merge(_session_row(changed))
+    ).all()
+    rows: Rows = {**{row.account_id: row for row in accounts}, **{row.session_id: row for row in sessions}}
+    return Books([row.value() for row in accounts], [row.value() for row in sessions]), rows
+
+
+async def write(session: AsyncSession, changes: Changes, rows: Rows) -> None:
+    """`rows`: those that were read. A session forgets what nobody holds, and would ask for it again."""
+    for key, row in [
+        *((UUID(account.account_id), _account_row(account)) for account in changes.accounts),
+        *((UUID(changed.session_id), _session_row(changed)) for changed in changes.sessions),
+    ]:
+        if key in rows:
+            await session.merge(row)
+        else:
+            session.add(row)
     session.add_all([_transfer_row(transfer) for transfer in changes.transfers])
 
 
 async def publish(publisher: Any, said: KafkaResponse) -> None:
     await publisher.publish(said.body, key=said.key, headers=said.headers, correlation_id=said.correlation_id)
+
+
+def _account_row(account: Account) -> AccountRow:
+    return AccountRow(
+        account_id=UUID(account.account_id), version=account.version, balance_credits=account.balance_credits
+    )
 
 
 def _session_row(session: Session) -> SessionRow:

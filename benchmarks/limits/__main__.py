@@ -96,6 +96,7 @@ async def relay(hop: Hop) -> None:
         bootstrap_servers=SERVERS,
         group_id=PREFIX + hop.service,
         auto_offset_reset="earliest",
+        isolation_level="read_committed",
         enable_auto_commit=False,
     )
     connection = await asyncpg.connect(os.environ["DATABASE_URL"])

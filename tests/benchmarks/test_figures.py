@@ -72,8 +72,9 @@ def test_what_was_spent_is_the_difference_of_two_looks() -> None:
     assert spent(before, after) == {"database": 2.5, "booking": 0.0, "credits": 0.5}
 
 
-def test_a_container_that_began_anew_has_not_spent_less_than_nothing() -> None:
-    assert spent({"database": 10.0}, {"database": 0.5}) == {"database": 0.0}
+def test_of_a_container_that_began_anew_nothing_was_measured() -> None:
+    with pytest.raises(NothingMeasured, match="database"):
+        spent({"database": 10.0, "broker": 1.0}, {"database": 0.5, "broker": 2.0})
 
 
 def test_the_median_of_a_contestants_own_rounds_is_told() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.__main__ import BENCHMARKS, SIZES, chosen
+from benchmarks.__main__ import BENCHMARKS, SIZES, chosen, main
 from benchmarks.report import FOLDER, costs_table, folder_of, read, targets_table
 from benchmarks.statements import NOT_ASKED
 from contracts.topics import GROUPS
@@ -46,7 +46,10 @@ def test_a_storm_is_measured_for_all_three_on_the_same_parts(tmp_path: Path) -> 
     assert "| `storm` | 1 | throughput, times idiomatic's | ≥ 10 |" in targets_table([report])
     costs = costs_table([report]).splitlines()
     assert [line.split(" | ")[1] for line in costs[2:]] == ["ours", "idiomatic", "limit"]
-    assert {line.count("|") for line in costs} == {12}
+    assert {line.count("|") for line in costs} == {13}
+    # so little is told and not judged
+    assert "met" not in run.stdout
+    assert "missed" not in run.stdout
 
 
 def test_every_statement_of_the_three_services_is_told_with_its_plan(tmp_path: Path) -> None:
@@ -54,7 +57,7 @@ def test_every_statement_of_the_three_services_is_told_with_its_plan(tmp_path: P
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=280)
     assert run.returncode == 0, run.stdout + run.stderr
 
-    report = json.loads((tmp_path / folder_of("tiny", embedded=True, flames=False) / "plans.json").read_text())
+    report = json.loads((tmp_path / folder_of("tiny", embedded=True) / "plans.json").read_text())
     told = [row for row in report["sheet"]["rows"] if NOT_ASKED not in row]
     # No statement is asked that the stores do not have, and of theirs all that booking, moving and canceling need.
     assert {name for _, name, *_ in told} >= {"_LOOK_UP", "_WRITE", "_MARK", "_UNANNOUNCED"}
@@ -67,10 +70,15 @@ def test_every_statement_of_the_three_services_is_told_with_its_plan(tmp_path: P
 
 
 def test_the_documents_tables_are_made_of_whole_runs_alone(tmp_path: Path) -> None:
-    assert folder_of("full", embedded=False, flames=False) == FOLDER
-    others = [("quick", False, False), ("full", True, False), ("full", False, True), ("quick", True, True)]
-    folders = [folder_of(size, embedded=embedded, flames=flames) for size, embedded, flames in others]
-    assert len({FOLDER, *folders}) == 5
+    assert folder_of("full") == FOLDER
+    folders = [
+        folder_of("quick"),
+        folder_of("full", embedded=True),
+        folder_of("full", flames=True),
+        folder_of("full", resized=True),
+        folder_of("quick", embedded=True, flames=True),
+    ]
+    assert len({FOLDER, *folders}) == 6
     for folder in folders:
         (tmp_path / folder).mkdir(parents=True)
         (tmp_path / folder / "storm.json").write_text("{}")
@@ -90,6 +98,11 @@ def test_the_documents_tables_are_made_of_whole_runs_alone(tmp_path: Path) -> No
 )
 def test_one_is_chosen_by_its_name_and_several_by_what_they_share(words: list[str], names: list[str]) -> None:
     assert chosen(words) == names
+
+
+def test_without_reports_there_is_no_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["targets", "--reports", str(tmp_path)]) == 1
+    assert "make bench" in capsys.readouterr().err
 
 
 def test_what_tells_something_by_its_size_alone_is_not_run_small() -> None:
