@@ -1,7 +1,7 @@
 """Discrete events: workers take batches, batches take cores and locks, and what is done is the next service's work."""
 
 import random
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, pairwise
@@ -10,7 +10,9 @@ from typing import Any, Final
 import simpy
 
 from benchmarks.simulation.rules import (
+    CROWDED,
     Phase,
+    Pool,
     Service,
     Site,
     batch_of,
@@ -18,6 +20,7 @@ from benchmarks.simulation.rules import (
     owned,
     pieces_of,
     take,
+    told_again,
 )
 
 SLICE_MS: Final = 1.4
@@ -29,12 +32,16 @@ Steps = Generator[simpy.Event, Any, None]
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """`busy`: share of the time that each machine, lock and service's workers were at work; `batches` by service."""
+    """`busy`: share of the time that each machine, lock and service's workers were at work; `batches` by service.
+
+    `told_again`: units that were published more than once.
+    """
 
     units: int
     seconds: float
     busy: Mapping[str, float]
     batches: Mapping[str, int]
+    told_again: int
 
     @property
     def per_second(self) -> float:
@@ -46,14 +53,18 @@ def simulate(services: Sequence[Service], site: Site, units: int) -> Run:
     env = simpy.Environment()
     machines = {name: _Places(env, cores) for name, cores in site.cores.items()}
     locks = {"account": _Places(env, 1), "turn": _Places(env, site.turns)}
-    stages = [_Stage(env, service, site, machines, locks) for service in services]
+    stages = [_Stage(env, service, site, machines, locks, len(services)) for service in services]
     for stage, following in pairwise(stages):
         stage.following = following
     chance = random.Random(_SEED)
     stages[0].arrive(Counter(chance.choices(range(site.partitions), k=units)))
     env.run()
     return Run(
-        units, env.now / 1000, _busy(env.now, machines, locks, stages), {s.service.name: s.batches for s in stages}
+        units,
+        env.now / 1000,
+        _busy(env.now, machines, locks, stages),
+        {stage.service.name: stage.batches for stage in stages},
+        sum(stage.told_again for stage in stages),
     )
 
 
@@ -79,12 +90,15 @@ class _Stage:
         site: Site,
         machines: Mapping[str, _Places],
         locks: Mapping[str, _Places],
+        services: int,
     ) -> None:
         self.service = service
         self.following: _Stage | None = None
         self.batches = 0
-        self.held_ms = 0.0
+        self.told_again = 0
+        self.at_work_ms = 0.0
         self._env, self._site, self._machines, self._locks = env, site, machines, locks
+        self._processes = site.workers * services
         self._waiting = [0] * site.partitions
         self._idle: dict[int, simpy.Event] = {}
         self._chance = random.Random(_SEED)
@@ -118,7 +132,7 @@ class _Stage:
             begun = self._env.now
             yield from self._batch(sum(taken.values()))
             self.batches += 1
-            self.held_ms += self._env.now - begun
+            self.at_work_ms += self._env.now - begun
             if self.following is not None:
                 self.following.arrive(taken)
 
@@ -138,16 +152,17 @@ class _Stage:
             yield from self._phases(batch.locked)
             lock.held_ms += self._env.now - begun
         self._unannounced.append(hot)
-        yield from self._phases(batch_of(self.service, count, shards=self._site.shards, again=again).after)
+        self.told_again += again
+        yield from self._phases((*told_again(self.service, again), *batch.after))
         self._unannounced.remove(hot)
 
     def _beside(self, phase: Phase) -> None:
         """By as many as there are cores, since it is the work of many; by no more than it has slices."""
-        if phase.pool is not None and (name := self._site.machine_of.get(phase.pool)) is not None:
-            machine = self._machines[name]
+        if phase.pool is not None and phase.pool in self._site.machine_of:
+            machine = self._machines[self._site.machine_of[phase.pool]]
             many = min(machine.count, pieces_of(phase.ms, SLICE_MS))
             for _ in range(many):
-                self._env.process(self._compute(machine, phase.ms / many))
+                self._env.process(self._compute(phase.pool, phase.ms / many))
 
     def _hot_units(self, count: int) -> int:
         """Of so many, those on the hot account: their expected number, where there are any."""
@@ -158,24 +173,26 @@ class _Stage:
         for phase in phases:
             if phase.pool is None:
                 yield self._env.timeout(phase.ms)
-            elif (name := self._site.machine_of.get(phase.pool)) is not None:
-                yield from self._compute(self._machines[name], phase.ms)
+            elif phase.pool in self._site.machine_of:
+                yield from self._compute(phase.pool, phase.ms)
 
-    def _compute(self, machine: _Places, ms: float) -> Steps:
-        ms *= self._site.crowding
+    def _compute(self, pool: Pool, ms: float) -> Steps:
+        machine = self._machines[self._site.machine_of[pool]]
+        ms *= self._site.crowding if pool in CROWDED else 1.0
+        # Where nobody ever waits for a core, slices would be events for nothing.
+        slice_ms = SLICE_MS if machine.count < self._processes else ms
         while ms > 0:
             with machine.places.request() as turn:
                 yield turn
-                yield self._env.timeout(min(ms, SLICE_MS))
-            machine.held_ms += min(ms, SLICE_MS)
-            ms -= SLICE_MS
+                yield self._env.timeout(min(ms, slice_ms))
+            machine.held_ms += min(ms, slice_ms)
+            ms -= slice_ms
 
 
 def _busy(
     ms: float, machines: Mapping[str, _Places], locks: Mapping[str, _Places], stages: Sequence[_Stage]
 ) -> dict[str, float]:
-    busy: dict[str, float] = defaultdict(float)
-    busy |= {f"cores of {name}": machine.busy(ms) for name, machine in machines.items()}
+    busy = {f"cores of {name}": machine.busy(ms) for name, machine in machines.items()}
     busy |= {"the hot account": locks["account"].busy(ms), "the turn at the queue of emails": locks["turn"].busy(ms)}
-    busy |= {f"workers of {stage.service.name}": stage.held_ms / (ms * stage.working) for stage in stages}
+    busy |= {f"workers of {stage.service.name}": stage.at_work_ms / (ms * stage.working) for stage in stages}
     return dict(busy)

@@ -14,6 +14,8 @@ from typing import Final, Literal, get_args
 Pool = Literal["workers", "database", "queue", "broker", "others"]
 """Whose cores. `queue`: the database in which the emails are queued. `others`: the mail server's and those of all else
 that runs on a machine."""
+CROWDED: Final[frozenset[Pool]] = frozenset({"workers", "database", "queue"})
+"""Those whose CPU was measured with more workers, and grew by more than their work."""
 Lock = Literal["none", "account", "turn"]
 """`account`: the hot account's row, if the batch has a movement on it. `turn`: one look at the queue at a time."""
 BUSY: Final = 0.9
@@ -93,24 +95,29 @@ def one_machine(cores: int, *, workers: int, partitions: int, hot_share: float =
     return Site(workers, partitions, {"machine": cores}, where, hot_share=hot_share, crowding=crowding)
 
 
-def batch_of(service: Service, count: int, *, shards: int = 1, again: int = 0) -> Batch:
-    """A commit over several shards is prepared and then committed: two waits instead of one.
-
-    `again`: units that others have committed and not yet marked as announced. Whoever has the account's lock publishes
-    and marks them once more, before its own, because nobody can tell whether they crashed (delivery, rule 6).
-    """
-    database = service.database
-    told_again = (Phase("workers", again * service.worker_ms), Phase(database, again * service.database_ms))
+def batch_of(service: Service, count: int, *, shards: int = 1) -> Batch:
+    """Over several shards, each has the batch's statements, and the commit is prepared first: two waits, not one."""
+    touched = 1 if service.database == "queue" else min(shards, count)
     phases = (
         Phase("workers", service.worker_ms_a_batch + count * service.worker_ms),
-        Phase(database, service.database_ms_a_batch + count * service.database_ms),
-        Phase(None, service.wait_ms_a_batch * (1 if shards == 1 or database == "queue" else 2)),
+        Phase(service.database, touched * service.database_ms_a_batch + count * service.database_ms),
+        Phase(None, service.wait_ms_a_batch * (1 if touched == 1 else 2)),
     )
     return Batch(
         tuple(Phase(phase.pool, phase.ms * service.locked_share) for phase in phases),
-        tuple(Phase(phase.pool, phase.ms * (1 - service.locked_share)) for phase in (*told_again, *phases)),
+        tuple(Phase(phase.pool, phase.ms * (1 - service.locked_share)) for phase in phases),
         tuple(Phase(pool, ms * count) for pool, ms in service.beside_ms.items()),
     )
+
+
+def told_again(service: Service, count: int) -> tuple[Phase, ...]:
+    """What it takes to publish and mark so many units that others have committed and not yet marked as announced.
+
+    Whoever has the account's lock does so before its own, because nobody can tell whether they crashed (delivery,
+    rule 6). It is what comes after the lock.
+    """
+    share = count * (1 - service.locked_share)
+    return Phase("workers", share * service.worker_ms), Phase(service.database, share * service.database_ms)
 
 
 def owned(worker: int, workers: int, partitions: int) -> range:

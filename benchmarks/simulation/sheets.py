@@ -1,6 +1,6 @@
 """What the simulation has to say, as tables: costs, what was measured and found again, and what was not measured."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Final
@@ -26,15 +26,14 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A measured arrangement, how fast it is in the simulation, and the share of time its cores are at work there."""
+    """A measured arrangement, and what the simulation makes of it."""
 
     measured: Measured
-    per_second: float
-    busy: float
+    run: Run
 
     @property
     def error(self) -> float:
-        return error_of(self.per_second, self.measured.per_second)
+        return error_of(self.run.per_second, self.measured.per_second)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +48,7 @@ class Hardware:
 
 
 def find_again(costs: Costs) -> list[Found]:
-    runs = [(one, _simulated(costs, one)) for one in costs.measured]
-    return [Found(one, run.per_second, run.busy["cores of machine"]) for one, run in runs]
+    return [Found(one, _simulated(costs, one)) for one in costs.measured]
 
 
 def _simulated(costs: Costs, one: Measured) -> Run:
@@ -106,16 +104,17 @@ def units_for(workers: int) -> int:
     return min(max(_LEAST_UNITS, workers * _UNITS_A_WORKER), _MOST_UNITS)
 
 
-def costs_sheet(services: Sequence[Service], title: str) -> Sheet:
+def costs_sheet(services: Mapping[str, Service], title: str) -> Sheet:
     columns = (
-        "", "worker", "a batch", "database", "a batch", "beside it", "waiting a batch", "under the lock, %", "at once"
+        "", "worker", "worker, a batch", "database", "database, a batch", "beside it", "waiting, a batch",
+        "under the lock, %", "at once"
     )  # fmt: skip
-    return Sheet("costs", title, columns, tuple(map(_cost_row, services)))
+    return Sheet("costs", title, columns, tuple(_cost_row(*one) for one in services.items()))
 
 
-def _cost_row(one: Service) -> tuple[Cell, ...]:
+def _cost_row(name: str, one: Service) -> tuple[Cell, ...]:
     return (
-        one.name, one.worker_ms, one.worker_ms_a_batch, one.database_ms, one.database_ms_a_batch,
+        name, one.worker_ms, one.worker_ms_a_batch, one.database_ms, one.database_ms_a_batch,
         sum(one.beside_ms.values()), one.wait_ms_a_batch, one.locked_share * 100, one.most_at_once,
     )  # fmt: skip
 
@@ -125,17 +124,22 @@ def found_sheet(found: Sequence[Found]) -> Sheet:
         (
             one.measured.name,
             one.measured.per_second,
-            one.per_second,
+            one.run.per_second,
             one.error * 100,
+            one.measured.busy * 100,
+            one.run.busy["cores of machine"] * 100,
+            one.measured.batches * 1000,
+            sum(one.run.batches.values()) / one.run.units * 1000,
+            one.measured.told_again * 100,
+            one.run.told_again / one.run.units * 100,
             one.measured.crowding,
-            one.busy * 100,
-            one.measured.elsewhere_share * 100,
         )
         for one in found
     )
     columns = (
-        "", "measured a second", "simulated a second", "error, %", "crowding", "cores busy, %",
-        "CPU of nobody measured, %",
+        "", "a second, measured", "simulated", "error, %", "cores busy, measured, %", "cores busy, simulated, %",
+        "batches a thousand, measured", "batches a thousand, simulated", "told again, measured, %",
+        "told again, simulated, %", "crowding",
     )  # fmt: skip
     return Sheet("found_again", "Found again", columns, rows)
 

@@ -91,14 +91,12 @@ def test_a_small_share_on_one_account_is_in_nearly_every_batch_and_holds_all_wor
 
 
 def test_workers_on_one_account_publish_what_others_have_not_marked() -> None:
-    def told_again(found: Run) -> float:
-        """Milliseconds of the database beyond each unit's and each batch's own, a unit."""
-        database_ms = found.busy["cores of the database"] * PLENTY.database_cores * found.seconds * 1000
-        return (database_ms - found.batches["credits"] * 5.0) / found.units - 0.1
-
-    assert told_again(run(1, hot_share=1.0)) == pytest.approx(0)
-    assert told_again(run(4)) == pytest.approx(0)
-    assert told_again(run(4, hot_share=1.0)) > 0.01
+    assert run(1, hot_share=1.0).told_again == run(4).told_again == 0
+    contended = run(4, hot_share=1.0)
+    assert contended.told_again > 0.1 * contended.units
+    database_ms = contended.busy["cores of the database"] * PLENTY.database_cores * contended.seconds * 1000
+    own_ms = contended.units * 0.1 + contended.batches["credits"] * 5.0
+    assert database_ms - own_ms == pytest.approx(contended.told_again * 0.1 * 0.5)
 
 
 def test_one_look_at_a_time_at_the_queue_bounds_all_workers_and_more_turns_do_not() -> None:

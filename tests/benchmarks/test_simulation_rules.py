@@ -18,6 +18,7 @@ from benchmarks.simulation.rules import (
     owned,
     pieces_of,
     take,
+    told_again,
 )
 
 CREDITS = Service(
@@ -76,9 +77,11 @@ def test_a_batch_costs_what_it_is_and_what_is_in_it() -> None:
     assert 10 * batch_of(CREDITS, 10).ms > batch.ms
 
 
-def test_a_commit_over_shards_waits_twice() -> None:
+def test_each_shard_has_the_statements_and_a_commit_over_several_waits_twice() -> None:
     one, several = batch_of(CREDITS, 100), batch_of(CREDITS, 100, shards=8)
-    assert several.ms - one.ms == pytest.approx(CREDITS.wait_ms_a_batch)
+    statements_ms = 7 * CREDITS.database_ms_a_batch
+    assert several.ms - one.ms == pytest.approx(CREDITS.wait_ms_a_batch + statements_ms)
+    assert batch_of(CREDITS, 1, shards=8) == batch_of(CREDITS, 1)
 
 
 def test_the_queue_of_emails_is_never_spread_over_shards() -> None:
@@ -87,9 +90,7 @@ def test_the_queue_of_emails_is_never_spread_over_shards() -> None:
 
 
 def test_what_others_have_not_announced_is_announced_again_after_the_lock() -> None:
-    alone, after_another = batch_of(CREDITS, 100), batch_of(CREDITS, 100, again=40)
-    assert after_another.locked == alone.locked
-    assert after_another.ms - alone.ms == pytest.approx(40 * (0.5 + 0.25) * (1 - 0.75))
+    assert sum(phase.ms for phase in told_again(CREDITS, 40)) == pytest.approx(40 * (0.5 + 0.25) * (1 - 0.75))
 
 
 @pytest.mark.parametrize(
