@@ -42,7 +42,8 @@ async def hop(stage: Stage, measure: Measure, sizes: Sizes, service: Group) -> R
 
 async def _hop_round(measure: Measure, side: Side, service: Group, sizes: Sizes) -> Round:
     warm_up = await _hop_work(side, service, sizes.warm_up)
-    work = await _hop_work(side, service, sizes.of(side.kind, sizes.cancellations))
+    units = sizes.cancellations // (EMAILS_OF_A_CANCELLATION if service == "notifier" else 1)
+    work = await _hop_work(side, service, sizes.of(side.kind, units))
     return await measure.round(side, (service,), warm_up, work)
 
 

@@ -8,7 +8,8 @@ from typing import Final
 class Sizes:
     """`slow_share`: the idiomatic services get this share of the work; a rate does not need the rest to be known.
 
-    `grown`: sessions, transfers and journal rows in place. `backlog`: records that a worker is behind.
+    `scaled_cancellations`: of `scale`. `grown`: sessions, transfers and journal rows in place. `backlog`: records that
+    a worker is behind.
     """
 
     rounds: int = 3
@@ -17,6 +18,7 @@ class Sizes:
     warm_up: int = 200
     quiet_per_second: int = 50
     quiet_seconds: int = 60
+    scaled_cancellations: int = 10_000
     grown: tuple[int, ...] = (10_000, 1_000_000)
     grown_cancellations: int = 5_000
     backlog: int = 1_000_000
@@ -35,6 +37,7 @@ QUICK: Final = Sizes(
     warm_up=100,
     quiet_per_second=25,
     quiet_seconds=8,
+    scaled_cancellations=1_000,
     grown=(2_000, 20_000),
     grown_cancellations=1_000,
     backlog=30_000,
@@ -48,6 +51,7 @@ TINY: Final = Sizes(
     warm_up=4,
     quiet_per_second=10,
     quiet_seconds=1,
+    scaled_cancellations=60,
     grown=(50, 100),
     grown_cancellations=40,
     backlog=200,

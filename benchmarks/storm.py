@@ -50,7 +50,7 @@ async def scale(stage: Stage, measure: Measure, sizes: Sizes) -> Result:
     ours = await stage.side("ours")
     sides = [ours.with_workers(count) for count in sizes.workers]
     rounds = [
-        await storm_round(measure, side, sizes, sizes.cancellations, mail=True)
+        await storm_round(measure, side, sizes, sizes.scaled_cancellations, mail=True)
         for side in in_turns(sides, sizes.rounds)
     ]
     figures = []

@@ -108,11 +108,12 @@ class ContainerPart:
         return self.container.status in ("exited", "dead")
 
 
-def postgres_container() -> ContainerPart:
+def postgres_container(*, shared_buffers: str = "128MB") -> ContainerPart:
     """PostgreSQL, with the password for the superuser drawn anew."""
     port, password = free_port(), secrets.token_hex(16)
     container = DockerContainer(POSTGRES_IMAGE).with_bind_ports(5432, port)
-    container.with_env("POSTGRES_PASSWORD", password).with_command("postgres -c max_connections=200")
+    command = f"postgres -c max_connections=200 -c shared_buffers={shared_buffers}"
+    container.with_env("POSTGRES_PASSWORD", password).with_command(command)
     url = f"postgresql://postgres:{password}@{_engine_host()}:{port}/postgres"
     return ContainerPart("postgres", url, postgres_answers, container)
 
