@@ -18,11 +18,12 @@ from services.credits import store as credits
 from services.notifier import store as notifier
 
 NOT_ASKED: Final = "not asked in this run"
-STRAY_SHARE: Final = 0.01
-"""Of the rows in place. A look that reads more than that, led there by no key, reads more when there are more."""
+STRAY_SHARE: Final = 0.1
+"""Of the rows in place. A look that reads more than that, led there by no key, reads more when there are more.
+
+The run's own work, such as the emails that wait, is less than that.
+"""
 _FEW_ROWS: Final = 10
-_OWN_WORK_DIFFERS: Final = 3
-"""A run's own work may be caught at another moment in one size than in the other. What grows is a hundredfold."""
 
 _STORES: Final[Mapping[Group, ModuleType]] = {"booking": booking, "credits": credits, "notifier": notifier}
 _SCANS: Final = ("Seq Scan", "Index Scan", "Index Only Scan", "Bitmap Index Scan")
@@ -101,14 +102,9 @@ def pages_a_row(executions: Sequence[Execution]) -> float:
     return float(pages / sum(max(1.0, rows_of(one.plan)) for one in executions))
 
 
-def grows_with(plan: Node, count: int, on_small: Sequence[Node] = ()) -> set[str]:
-    """Tables and indexes of which it reads more than their share, `count` rows being in place.
-
-    `on_small`: the same statement's plans where few rows are. What it came upon there is the run's own work as well,
-    such as the emails that wait: as many on both.
-    """
-    strays_on_small = max((_strays(node) for plan in on_small for node in nodes(plan)), default=0.0)
-    most = max(_FEW_ROWS, STRAY_SHARE * count, _OWN_WORK_DIFFERS * strays_on_small)
+def grows_with(plan: Node, count: int) -> set[str]:
+    """Tables and indexes of which it reads more than their share, `count` rows being in place."""
+    most = max(_FEW_ROWS, STRAY_SHARE * count)
     return {node.get("Relation Name", node.get("Index Name", "")) for node in nodes(plan) if _strays(node) > most}
 
 
@@ -122,7 +118,6 @@ def _strays(node: Node) -> float:
 def _row(
     statement: Statement, plan: str, ones: Sequence[Execution], on_small: Sequence[Execution], count: int
 ) -> tuple[Cell, ...]:
-    small = [one.plan for one in on_small]
     return (
         *statement,
         plan,
@@ -131,7 +126,7 @@ def _row(
         fmean(one.milliseconds for one in ones),
         pages_a_row(on_small) if on_small else "",
         pages_a_row(ones),
-        ", ".join(sorted(set().union(*(grows_with(one.plan, count, small) for one in ones)))),
+        ", ".join(sorted(set().union(*(grows_with(one.plan, count) for one in ones)))),
     )
 
 
