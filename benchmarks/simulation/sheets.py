@@ -14,7 +14,7 @@ from contracts.topics import PARTITIONS
 HOT_SHARES: Final = (0.0, 0.001, 0.01, 0.1, 1.0)
 SECONDS_A_DAY: Final = 86_400
 _UNITS_A_WORKER: Final = 3_000
-_LEAST_UNITS, _MOST_UNITS = 20_000, 500_000
+_LEAST_UNITS, _MOST_UNITS = 20_000, 1_500_000
 
 DATABASE: Final = "the database"
 QUEUE: Final = "the emails' database"
@@ -100,7 +100,7 @@ def site_of(layout: Layout, hardware: Hardware, services: int, *, hot_share: flo
 
 
 def units_for(workers: int) -> int:
-    """So many that filling the first batches and emptying the last queue do not count; the most take half a minute."""
+    """So many that filling the first batches and emptying the last queue hardly count; the most take a minute."""
     return min(max(_LEAST_UNITS, workers * _UNITS_A_WORKER), _MOST_UNITS)
 
 
