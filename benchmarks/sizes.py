@@ -33,8 +33,8 @@ class Sizes:
 FULL: Final = Sizes()
 QUICK: Final = Sizes(
     rounds=1,
-    cancellations=2_000,
-    warm_up=50,
+    cancellations=800,
+    warm_up=20,
     quiet_per_second=25,
     quiet_seconds=8,
     scaled_cancellations=1_000,
