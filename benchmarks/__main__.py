@@ -44,7 +44,8 @@ BENCHMARKS: Final[dict[str, Benchmark]] = {
     "growth": storm.growth,
     "plans": plans.plans,
 }
-_LARGE = ("storm --no-mail", "hot account", "scale", "memory", "growth", "plans")
+# They take too long for a run of minutes, or tell something by their size alone.
+_ONLY_WHOLE = ("storm --no-mail", "hot account", "scale", "memory", "growth", "plans")
 _WIDTH_OF_A_FILE = 140
 # What the documents have of what was measured last.
 TABLES: Final = {"targets": report.targets_table, "costs": report.costs_table, "plans table": report.plans_table}
@@ -77,11 +78,11 @@ def main(arguments: Sequence[str]) -> int:
 def chosen(words: Sequence[str], size: str = "full") -> list[str]:
     """Names of benchmarks: `storm --no-mail`, `hop` (all three), `all`. Raises SystemExit with the names there are.
 
-    Of a smaller size, `all` is without those that tell something by their size alone.
+    Of a smaller size, `all` is without those that take long or tell something by their size alone.
     """
     wanted = " ".join(words)
     if wanted == "all":
-        return [name for name in BENCHMARKS if size == "full" or name not in _LARGE]
+        return [name for name in BENCHMARKS if size == "full" or name not in _ONLY_WHOLE]
     names = [name for name in BENCHMARKS if name == wanted or (name.startswith(f"{wanted} ") and wanted != "storm")]
     if not names:
         print(f"there is no benchmark {wanted!r}; there are: all, hop, {', '.join(BENCHMARKS)}", file=sys.stderr)
@@ -123,7 +124,11 @@ async def run(
 def _home() -> Iterator[Path]:
     """For logs and data. It stays when something fails, since the error names a log in it."""
     home = Path(tempfile.mkdtemp(prefix="bench-"))
-    yield home
+    try:
+        yield home
+    except asyncio.CancelledError:
+        shutil.rmtree(home)
+        raise
     shutil.rmtree(home)
 
 

@@ -10,14 +10,13 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import asyncpg
-import psutil
 
 from benchmarks import counting, cpu
 from benchmarks.bus import Bus
 from benchmarks.filling.copying import look_after
 from benchmarks.sides import Kind, Side, prefix_of, tables_command
 from contracts.topics import GROUPS, Group
-from devstack.containers import postgres_container
+from devstack.containers import engine_memory_bytes, postgres_container
 from devstack.parts import StackError, connected, first_error_of_group, free_port
 from devstack.processes import Process, Worker
 from devstack.stack import Parts, container_parts, embedded_parts
@@ -180,9 +179,10 @@ class Stage:
 
 
 def _container_parts() -> Parts:
-    """As ever, but for the database's memory: a quarter of the machine's, as PostgreSQL's documentation advises."""
-    quarter_mb = psutil.virtual_memory().total // 4_000_000
-    return replace(container_parts(), postgres=postgres_container(shared_buffers=f"{quarter_mb}MB"))
+    """As ever, but for the database's memory: a quarter of the engine's, as PostgreSQL's documentation advises."""
+    parts = container_parts()
+    quarter_kb = engine_memory_bytes() // 4 // 1024
+    return replace(parts, postgres=postgres_container(shared_buffers=f"{quarter_kb}kB"))
 
 
 @asynccontextmanager

@@ -42,6 +42,15 @@ def docker_answers() -> tuple[bool, str]:
     return True, ""
 
 
+def engine_memory_bytes() -> int:
+    """What the Docker engine has, which need not be what this machine has. Raises DockerException."""
+    client = docker.from_env(timeout=5)
+    try:
+        return int(client.info()["MemTotal"])
+    finally:
+        client.close()
+
+
 class ContainerPart:
     """A part in a container, on ports of this machine that stay the same from start to start.
 

@@ -119,6 +119,10 @@ def test_crowded_cores_take_longer_for_the_same() -> None:
     waited_ms = 200 * CREDITS.wait_ms_a_batch
     computed_ms = run(1).seconds * 1000 - waited_ms
     assert simulate((CREDITS,), crowded, 20_000).seconds * 1000 == pytest.approx(1.5 * computed_ms + waited_ms)
+    # of the brokers' CPU nobody has measured that
+    brokered = replace(CREDITS, beside_ms={"broker": 0.3})
+    found = simulate((brokered,), crowded, 20_000)
+    assert found.busy["cores of the broker"] * 8 * found.seconds * 1000 == pytest.approx(20_000 * 0.3)
 
 
 def test_once_the_tables_are_spread_the_emails_have_a_database_of_their_own() -> None:
