@@ -13,7 +13,7 @@ T = TypeVar("T")
 Kind = Literal["ours", "idiomatic", "limit", "relay"]
 """`relay` is the limit of what takes one record at a time."""
 
-# A guess in favour of the idiomatic services, not yet compared with 1 and 12; see idiomatic/README.md.
+# The best of 1, 4 and 12 for the idiomatic services; the figures are in idiomatic/README.md.
 IDIOMATIC_MAX_WORKERS: Final = 4
 
 

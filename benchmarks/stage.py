@@ -90,7 +90,7 @@ class Stage:
 
         Its databases are looked after first: what was filled in, or left by whoever ran before, is none of its work.
         """
-        await look_after(side.databases.values())
+        await look_after([side.databases[service] for service in services])
         started: dict[Group, list[Process]] = {}
         for service in services:
             await self.skip_to_end(side, service)
@@ -128,10 +128,14 @@ class Stage:
         self.processes = [process for process in self.processes if process not in stopping]
 
     async def cpu(self, started: Mapping[Group, Sequence[Process]]) -> dict[str, float]:
-        """CPU seconds until now, by part; a part that somebody else runs is not there."""
+        """CPU seconds until now, by part; a part that somebody else runs is not there.
+
+        An engine looks at its containers once a second, and an answer waits for that: both are asked at once.
+        """
+        database, broker = await asyncio.gather(cpu.of_part(self.parts.postgres), cpu.of_part(self.parts.broker))
         seconds: dict[str, float | None] = {
-            "database": await cpu.of_part(self.parts.postgres),
-            "broker": await cpu.of_part(self.parts.broker),
+            "database": database,
+            "broker": broker,
             "sink": cpu.of_process(self.sink.process.id),
             "machine": cpu.of_machine(),
         }

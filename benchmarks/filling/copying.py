@@ -1,5 +1,6 @@
 """Rows into tables by COPY."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,12 +35,15 @@ async def is_empty(database_url: str, table: str) -> bool:
         await connection.close()
 
 
-async def look_after(database_urls: Iterable[str]) -> None:
+async def look_after(database_urls: Sequence[str]) -> None:
     """Does what autovacuum and the checkpointer would do by and by. The role has to be a superuser."""
-    for url in database_urls:
-        connection = await asyncpg.connect(url)
-        try:
-            await connection.execute("VACUUM ANALYZE")
-            await connection.execute("CHECKPOINT")
-        finally:
-            await connection.close()
+    await asyncio.gather(*(_execute(url, "VACUUM ANALYZE") for url in database_urls))
+    await _execute(database_urls[0], "CHECKPOINT")  # of the whole server
+
+
+async def _execute(database_url: str, statement: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
