@@ -13,7 +13,7 @@ T = TypeVar("T")
 Kind = Literal["ours", "idiomatic", "limit", "relay"]
 """`relay` is the limit of what takes one record at a time."""
 
-# The best of 1, 4 and 12 for the idiomatic services; the figures are in idiomatic/README.md.
+# Of 1, 4 and 12 the best without emails, and with them as good as any: idiomatic/README.md.
 IDIOMATIC_MAX_WORKERS: Final = 4
 
 
