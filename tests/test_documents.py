@@ -3,6 +3,8 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 import pytest
 
@@ -65,6 +67,27 @@ def test_every_statement_has_a_row_that_says_where_it_stays_and_none_that_there_
 @pytest.mark.parametrize("table", [targets_table, costs_table, plans_table])
 def test_the_tables_of_what_was_measured_are_those_of_the_reports(table: Callable[..., str]) -> None:
     assert table(read(ROOT / MEASURED)) in (ROOT / "docs" / "performance.md").read_text()
+
+
+def test_the_runs_on_ten_million_rows_are_told_as_their_reports_have_them() -> None:
+    cells = r"^\| [^|]+ \| (\d) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+), ([\d.]+) \|$"
+    rows = re.findall(cells, (ROOT / "docs" / "performance.md").read_text(), re.MULTILINE)
+    reports = read(ROOT / MEASURED / "ten-million")
+    assert rows == [ten_million(one) for one in reports]
+
+
+def ten_million(growth: dict[str, Any]) -> tuple[str, ...]:
+    """Rounds, two ratios, and the database's milliseconds a cancellation on few rows and on many."""
+    milliseconds = [
+        median(
+            one["cpu_seconds"]["database"] * 1000 / one["count"]
+            for one in growth["rounds"]
+            if one["contestant"] == contestant
+        )
+        for contestant in ("grown 10000", "grown 10000000")
+    ]
+    ratios = [figure["value"] for figure in growth["figures"]]
+    return str(len(growth["rounds"]) // 2), *(f"{value:.2f}" for value in (*ratios, *milliseconds))
 
 
 def test_every_fault_has_a_test() -> None:

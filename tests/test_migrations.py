@@ -12,6 +12,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from devstack.parts import until
 from messaging import journal
 from messaging.database import create_engine, migrate
 from messaging.journal import Entry, MessageKey
@@ -101,11 +102,13 @@ async def test_a_batch_that_is_under_way_while_the_schema_changes_is_waited_for(
 
 
 async def waits_for_a_lock(engine: AsyncEngine, task: asyncio.Task[str]) -> None:
-    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = to_regclass('journal')")
-    async with asyncio.timeout(20), engine.connect() as connection:
-        while not await connection.scalar(waiting):
-            assert not task.done()
-            await asyncio.sleep(0.01)
+    waiting = text("SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND relation = to_regclass('journal')")
+    async with engine.connect() as connection:
+
+        async def waits() -> bool:
+            return bool(await connection.scalar(waiting))
+
+        assert await until(waits, 20, hopeless=task.done)
 
 
 async def test_a_worker_of_before_ends_where_it_would_pass_over_what_others_left_unannounced(
