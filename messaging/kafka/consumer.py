@@ -17,6 +17,7 @@ from faststream.kafka.message import KafkaAckableMessage
 from messaging.exits import ExitCode, leave
 from messaging.kafka import fetching, limits
 from messaging.kafka.fetching import record_of
+from messaging.kafka.offsets import Offsets
 from messaging.pipeline import first_line
 from messaging.records import Place, Record
 from messaging.retry import BrokerAway
@@ -47,6 +48,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka car
         self._gather_seconds = gather_seconds
         self._before_offset_commit = before_offset_commit
         self._topics = tuple(topics)
+        self._offsets = Offsets()
         self._idle = asyncio.Event()
         self._idle.set()
         self._assigned = False
@@ -164,6 +166,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka car
         try:
             async with asyncio.timeout(limits.REVOKE_WAIT_SECONDS):
                 await self._idle.wait()
+            self._offsets.forget()
         except TimeoutError:
             leave(
                 ExitCode.REVOKE_TOO_LONG,
@@ -182,6 +185,8 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka car
         """
         begin = time.monotonic()
         taken = _records(await consumer.getmany(timeout_ms=limits.POLL_MILLISECONDS, max_records=self._max_records))
+        if not taken:
+            await self._commit_the_rest(consumer)
         lay_here = time.monotonic() - begin < _AT_ONCE_SECONDS
         if not (taken and lay_here and len(taken) < self._max_records):
             return taken
@@ -198,6 +203,14 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka car
             self._idle.set()
             raise
 
+    async def _commit_the_rest(self, consumer: AIOKafkaConsumer) -> None:
+        """As a batch is: partitions are given up after it, else what is their next owner's would be committed."""
+        self._idle.clear()
+        try:
+            await self._offsets.commit_the_rest(consumer)
+        finally:
+            self._idle.set()
+
     async def _handle(self, raw: Sequence[Any]) -> None:
         """`raw`: ConsumerRecords. No exception leaves: FastStream would swallow it, and the next commit would skip the
         batch.
@@ -207,7 +220,9 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka car
             self._under_way_since_ms = min(one.timestamp for one in raw)
             await self._process([record_of(one) for one in raw])
             self._before_offset_commit()
-            await self._commit(raw)
+            consumer = self._subscriber.consumer
+            assert consumer is not None, "a batch is handled between start and stop"
+            await self._offsets.commit_past(raw, consumer)
         except Exception as error:  # noqa: BLE001 - the process ends
             leave(
                 ExitCode.UNKNOWN_FAILURE,
@@ -218,23 +233,6 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka car
             self._idle.set()
         if self._gather_seconds and len(raw) < self._max_records:
             await asyncio.sleep(self._gather_seconds)
-
-    async def _commit(self, records: Sequence[ConsumerRecord]) -> None:
-        past: dict[TopicPartition, int] = {}
-        for record in records:
-            partition = TopicPartition(record.topic, record.partition)
-            past[partition] = max(past.get(partition, 0), record.offset + 1)
-        consumer = self._subscriber.consumer
-        assert consumer is not None, "a batch is handled between start and stop"
-        try:
-            async with asyncio.timeout(limits.OFFSET_COMMIT_TIMEOUT_SECONDS):
-                await consumer.commit(past)
-        except (KafkaError, TimeoutError) as error:
-            log.info(
-                "offsets.not_committed",
-                message="Offsets were not committed: the batch may be read again.",
-                error=type(error).__name__,
-            )
 
     def _tell_unparsed(self, place: Place, since_ms: int | None, error: Exception) -> None:
         if since_ms is not None:

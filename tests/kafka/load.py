@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from sqlalchemy.engine import URL
@@ -87,6 +87,11 @@ class Upstream:
     def answered(self) -> set[str]:
         ours = {command_id for command_ids in self.sent.values() for command_id in command_ids}
         return ours & {count.cause for count in self.heard}
+
+    async def appended(self) -> int:
+        """Records of the commands' topic."""
+        partitions = [TopicPartition(self.crew.commands, one) for one in range(self.crew.partitions)]
+        return sum((await self._listener.end_offsets(partitions)).values())
 
     def repeats(self) -> int:
         """Answers that had been given already."""

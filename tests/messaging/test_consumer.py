@@ -184,34 +184,6 @@ async def test_records_are_read_in_every_codec(broker: str, topic: str, group: s
     assert process.done[0].value == b"squeezed " * 100
 
 
-async def test_offsets_are_committed_past_a_batch_once_it_is_done_and_never_before(
-    broker: str, admin: AIOKafkaAdminClient, publisher: Publisher, topic: str, group: str
-) -> None:
-    process = Process(held=True)
-    records = numbered(topic, 30, keys=9)
-    await publisher.publish(records)
-    async with consuming(broker, group, topic, process):
-        await reached(lambda: process.begun)
-        assert await committed(admin, group, topic) == {}
-        process.may_go_on.set()
-        await reached(lambda: len(process.done) == 30)
-    ends = [sum(partition_of(one.key, PARTITIONS) == partition for one in records) for partition in range(PARTITIONS)]
-    assert await committed(admin, group, topic) == dict(enumerate(ends))
-
-
-async def test_who_takes_over_begins_after_the_last_batch_that_was_done(
-    broker: str, publisher: Publisher, topic: str, group: str
-) -> None:
-    first, second = Process(), Process()
-    await publisher.publish(numbered(topic, 5))
-    async with consuming(broker, group, topic, first):
-        await reached(lambda: len(first.done) == 5)
-    await publisher.publish([Outgoing(topic, b"0", b"next", [])])
-    async with consuming(broker, group, topic, second):
-        await reached(lambda: second.done)
-    assert [one.value for one in second.done] == [b"next"]
-
-
 async def test_a_stop_in_the_middle_of_a_batch_finishes_it_and_leaves_the_group(
     broker: str, admin: AIOKafkaAdminClient, publisher: Publisher, topic: str, group: str
 ) -> None:
