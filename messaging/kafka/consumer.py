@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import chain
-from typing import Any, Final
+from typing import Any, Final, Never
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
@@ -142,8 +142,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka car
 
     async def vitals(self) -> Vitals:
         """Takes a look. Private names of aiokafka 0.14.0, pinned; a test fails when they go."""
-        consumer = self._subscriber.consumer
-        assert consumer is not None, "vitals are taken between start and stop"
+        consumer = self._consumer()
         broker_answers = await self._broker_answers(consumer)
         await self._look_at_ends(consumer)
         coordinator = consumer._coordinator
@@ -154,7 +153,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka car
             coordinating=not coordinator._coordination_task.done(),
             heartbeating=heartbeat is not None and not heartbeat.done(),
             polling=any(not task.done() for task in self._subscriber.tasks),
-            batch_running=not self._idle.is_set(),
+            batch_running=self._under_way_since_ms is not None,
             topics_known=all(consumer.partitions_for_topic(topic) for topic in self._topics),
             positions={_name(partition): _position(consumer, partition) for partition in consumer.assignment()},
             waiting={_name(partition): count for partition, count in self._progressing().items()},
@@ -186,7 +185,7 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka car
         begin = time.monotonic()
         taken = _records(await consumer.getmany(timeout_ms=limits.POLL_MILLISECONDS, max_records=self._max_records))
         if not taken:
-            await self._commit_the_rest(consumer)
+            await self._commit_late(consumer)
         lay_here = time.monotonic() - begin < _AT_ONCE_SECONDS
         if not (taken and lay_here and len(taken) < self._max_records):
             return taken
@@ -203,11 +202,15 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka car
             self._idle.set()
             raise
 
-    async def _commit_the_rest(self, consumer: AIOKafkaConsumer) -> None:
-        """As a batch is: partitions are given up after it, else what is their next owner's would be committed."""
+    async def _commit_late(self, consumer: AIOKafkaConsumer) -> None:
+        """As a batch does, it holds a rebalance up: aiokafka would try again as a member of the next generation, for
+        partitions that may be another's.
+        """
         self._idle.clear()
         try:
-            await self._offsets.commit_the_rest(consumer)
+            await self._offsets.commit_late(consumer)
+        except Exception as error:  # noqa: BLE001 - the process ends
+            _leave_unforeseen("a late commit of offsets", error)
         finally:
             self._idle.set()
 
@@ -220,19 +223,20 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka car
             self._under_way_since_ms = min(one.timestamp for one in raw)
             await self._process([record_of(one) for one in raw])
             self._before_offset_commit()
-            consumer = self._subscriber.consumer
-            assert consumer is not None, "a batch is handled between start and stop"
-            await self._offsets.commit_past(raw, consumer)
+            await self._offsets.commit_past(raw, self._consumer())
         except Exception as error:  # noqa: BLE001 - the process ends
-            leave(
-                ExitCode.UNKNOWN_FAILURE,
-                f"a batch failed for a reason nobody foresaw: {type(error).__name__}: {first_line(error)}",
-            )
+            _leave_unforeseen("a batch", error)
         finally:
             self._under_way_since_ms = None
             self._idle.set()
         if self._gather_seconds and len(raw) < self._max_records:
             await asyncio.sleep(self._gather_seconds)
+
+    def _consumer(self) -> AIOKafkaConsumer:
+        """Between start and stop."""
+        consumer = self._subscriber.consumer
+        assert consumer is not None, "asked for between start and stop"
+        return consumer
 
     def _tell_unparsed(self, place: Place, since_ms: int | None, error: Exception) -> None:
         if since_ms is not None:
@@ -277,6 +281,11 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka car
         consumer = self._subscriber.consumer
         stopped = consumer.paused() if consumer is not None else set()
         return {partition: count for partition, count in self._waiting().items() if partition not in stopped}
+
+
+def _leave_unforeseen(what: str, error: Exception) -> Never:
+    sentence = f"{what} failed for a reason nobody foresaw: {type(error).__name__}: {first_line(error)}"
+    leave(ExitCode.UNKNOWN_FAILURE, sentence)
 
 
 async def _give_up_leaving(stopping: asyncio.Future[None], consumer: AIOKafkaConsumer | None) -> None:

@@ -75,9 +75,9 @@ CONTROLS: Final[Mapping[str, Control]] = {
                 CONSUMER,
                 """            await self._process([record_of(one) for one in raw])
             self._before_offset_commit()
-            await self._commit(raw)
+            await self._offsets.commit_past(raw, self._consumer())
 """,
-                """            await self._commit(raw)
+                """            await self._offsets.commit_past(raw, self._consumer())
             await self._process([record_of(one) for one in raw])
             self._before_offset_commit()
 """,

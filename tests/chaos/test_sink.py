@@ -8,7 +8,7 @@ from aiosmtplib import SMTP, SMTPConnectError, SMTPException, SMTPResponseExcept
 
 from tests.chaos.sink import Mood, Sink
 
-LATE_SECONDS = 0.5
+LATE_SECONDS = 2.0
 
 
 @pytest.fixture

@@ -69,7 +69,7 @@ async def test_while_the_broker_is_away_one_worker_stops_and_another_waits_for_i
     await broker.start()
     await upstream.add(new_id(), 3)
     await upstream.audit()
-    assert await after.ready()
+    assert await until(after.ready, 30)
 
 
 async def test_a_worker_whose_broker_does_not_answer_stops_in_time_and_what_it_had_committed_is_announced(

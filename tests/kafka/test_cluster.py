@@ -123,6 +123,7 @@ async def test_a_group_whose_coordinator_is_lost_goes_on_with_another(
     assert await until(all_committed, 30), (await crew.committed(), await upstream.appended())
 
 
+@pytest.mark.timeout(900)
 async def test_brokers_are_restarted_one_by_one_under_load(
     brokers: Sequence[ContainerPart], cluster_upstream: Upstream
 ) -> None:

@@ -8,7 +8,7 @@ from devstack.parts import until
 from messaging.exits import ExitCode
 from messaging.kafka import limits
 from tests.kafka.conftest import NewCrew
-from tests.kafka.crew import ToyWorker
+from tests.kafka.crew import READY_WITHIN_SECONDS, ToyWorker
 from tests.kafka.load import Upstream
 from tests.messaging.bench import new_id
 from tests.messaging.kafka_bench import reached
@@ -26,7 +26,7 @@ async def test_a_worker_that_is_asked_to_stop_in_the_middle_of_a_batch_finishes_
     await upstream.add(counter_id, 5)
     async with crew.holding(counter_id):
         worker = crew.spawn_worker()
-        assert await until(crew.somebody_waits, 30)
+        assert await until(crew.somebody_waits, READY_WITHIN_SECONDS)
         await upstream.add(counter_id, 3)
         worker.send(signal.SIGTERM)
         await reached(lambda: worker.said("worker.stopping"))

@@ -26,11 +26,15 @@ from messaging.worker import HARD_STOP_SECONDS
 from tests.kafka.crew import Crew, ToyWorker
 from tests.kafka.load import Upstream, open_crew
 from tests.messaging.bench import new_id
+from tests.messaging.kafka_bench import reached
 
 pytestmark = pytest.mark.containers
 
 # Past every patience of the watchdog and of a stop, with some for two slow cores.
 OBSERVED_SECONDS: Final = MOST_WITHOUT_PROGRESS_SECONDS + 5
+
+# For what has a limit of its own, on a machine that does much else.
+PATIENCE_SECONDS: Final = 60
 
 BROKER_HOLDS_A_FETCH_SECONDS: Final = 0.5  # aiokafka's fetch_max_wait_ms, which is Kafka's own default
 
@@ -47,8 +51,8 @@ SAYS: Final = {
     "fetches no more": "the consumer no longer fetches: its fetch task has ended",
     "coordinates no more": "the consumer no longer takes part in its group: its coordination task has ended",
     "polls no more": "nobody polls the consumer any more: the subscriber's tasks have ended",
-    "is refused a heartbeat": "the consumer sends no heartbeats for 2",
-    "waits for a fetch forever": ".commands[1] and the position has been 1 for 3",
+    "is refused a heartbeat": "the consumer sends no heartbeats for ",
+    "waits for a fetch forever": ".commands[1] and the position has been 1 for ",
 }
 
 
@@ -174,7 +178,7 @@ async def ward(
 @pytest.mark.parametrize("state", SAYS)
 async def test_a_worker_that_lives_without_consuming_ends_with_a_sentence(ward: Ward, state: str) -> None:
     zombie = ward[state].worker
-    assert zombie.exit_code == ExitCode.NOT_CONSUMING
+    assert await zombie.wait(PATIENCE_SECONDS) == ExitCode.NOT_CONSUMING
     assert SAYS[state] in zombie.last_words()
     assert not await zombie.live()
 
@@ -192,8 +196,8 @@ async def test_what_it_left_is_done_by_whoever_comes_after_it(ward: Ward) -> Non
 
 async def test_a_worker_whose_topic_was_deleted_ends_and_the_next_one_waits_for_the_topic(ward: Ward) -> None:
     patient = ward["has lost a topic"]
-    assert patient.worker.exit_code == ExitCode.NOT_CONSUMING
-    assert "a topic of this worker has no partitions for 1" in patient.worker.last_words()
+    assert await patient.worker.wait(PATIENCE_SECONDS) == ExitCode.NOT_CONSUMING
+    assert "a topic of this worker has no partitions for " in patient.worker.last_words()
 
     crew = patient.crew
     successor = crew.spawn_worker()
@@ -218,7 +222,7 @@ async def test_a_worker_whose_event_loop_stands_still_is_not_live(ward: Ward) ->
 async def test_a_stop_that_hangs_is_ended_in_time_and_with_its_own_code(ward: Ward) -> None:
     worker = ward["hangs as it stops"].worker
     assert OBSERVED_SECONDS > HARD_STOP_SECONDS
-    assert worker.exit_code == ExitCode.STOP_TOO_LONG
+    assert await worker.wait(PATIENCE_SECONDS) == ExitCode.STOP_TOO_LONG
     assert worker.last_words() == "the stop took longer than 25 s"
 
 
@@ -226,10 +230,10 @@ async def test_a_batch_that_runs_on_after_its_partitions_are_wanted_ends_its_wor
     ward: Ward,
 ) -> None:
     patient = ward["does not end its batch"]
-    assert patient.worker.exit_code == ExitCode.REVOKE_TOO_LONG
+    assert await patient.worker.wait(PATIENCE_SECONDS) == ExitCode.REVOKE_TOO_LONG
     assert patient.worker.last_words() == "a batch ran on for 12 s after its partitions were revoked"
     (second,) = (worker for worker in patient.crew.workers if worker is not patient.worker)
-    assert second.owned() == 3
+    await reached(lambda: second.owned() == 3, PATIENCE_SECONDS)
     await patient.upstream.audit()
 
 

@@ -1,4 +1,4 @@
-"""Records in from a real broker: what is read, when offsets are committed, who owns what as workers come and go."""
+"""Records in from a real broker: what is read, who owns what as workers come and go."""
 
 import asyncio
 import time
@@ -356,6 +356,30 @@ async def test_an_exception_out_of_a_batch_ends_the_process_and_commits_nothing(
     assert code is ExitCode.UNKNOWN_FAILURE
     assert "KeyError" in sentence
     assert await committed(admin, group, topic) == {}
+
+
+async def test_an_exception_out_of_a_late_commit_ends_the_process(
+    broker: str,
+    publisher: Publisher,
+    topic: str,
+    group: str,
+    left: list[tuple[ExitCode, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """FastStream would begin anew at each poll, and tell nobody."""
+    monkeypatch.setattr(limits, "OFFSET_COMMIT_RETRY_SECONDS", 0)
+    errors = iter([KafkaConnectionError(), KeyError("nobody foresaw this")])
+
+    async def commit(*_: Any) -> None:
+        raise next(errors)
+
+    monkeypatch.setattr(AIOKafkaConsumer, "commit", commit)
+    await publisher.publish(numbered(topic, 1))
+    async with consuming(broker, group, topic, Process()):
+        await reached(lambda: left)
+    code, sentence = left[0]
+    assert code is ExitCode.UNKNOWN_FAILURE
+    assert sentence.startswith("a late commit of offsets failed for a reason nobody foresaw: KeyError")
 
 
 async def test_a_consumer_that_works_looks_well(broker: str, publisher: Publisher, topic: str, group: str) -> None:

@@ -51,6 +51,8 @@ def test_each_limit_is_below_the_next_one_outwards(inner: str, outer: str) -> No
         (limits.OFFSET_COMMIT_TIMEOUT_SECONDS, limits.REVOKE_WAIT_SECONDS),
         # what could not be committed is tried again in passing: a record may come
         (limits.LATE_OFFSET_COMMIT_TIMEOUT_SECONDS, limits.OFFSET_COMMIT_TIMEOUT_SECONDS),
+        # while nothing can be committed, there is mostly time for records
+        (limits.LATE_OFFSET_COMMIT_TIMEOUT_SECONDS, limits.OFFSET_COMMIT_RETRY_SECONDS),
         # a batch and its publishing fit between two polls
         (worker.BATCH_BUDGET_SECONDS + limits.PUBLISH_TIMEOUT_SECONDS, limits.POLL_INTERVAL_SECONDS),
         # what passes our own check of its size passes the broker's

@@ -3,12 +3,13 @@
 import asyncio
 
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError
 
 from devstack.parts import until
 from messaging.kafka import limits
+from messaging.kafka.offsets import Offsets
 from messaging.kafka.publisher import Publisher, partition_of
 from messaging.records import Outgoing
 from tests.messaging.kafka_bench import (
@@ -55,26 +56,36 @@ class Coordinator:
     """Stands before the one that keeps the offsets. While that is away, asking it fails, or is never answered."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._monkeypatch = monkeypatch
         self.away: type[Exception] | None = None
-        self.answers = asyncio.Event()
+        self._answers = asyncio.Event()
         self.asked: list[tuple[AIOKafkaConsumer, set[TopicPartition]]] = []
         commit = AIOKafkaConsumer.commit
 
         async def ask(consumer: AIOKafkaConsumer, offsets: dict[TopicPartition, int]) -> None:
             self.asked.append((consumer, set(offsets)))
             if self.away is TimeoutError:
-                await self.answers.wait()
+                await self._answers.wait()
             elif self.away is not None:
                 raise self.away
             await commit(consumer, offsets)
 
         monkeypatch.setattr(AIOKafkaConsumer, "commit", ask)
+        self.is_waited_for(0.1)
+
+    def is_waited_for(self, seconds: float) -> None:
+        for limit in ("OFFSET_COMMIT_TIMEOUT_SECONDS", "LATE_OFFSET_COMMIT_TIMEOUT_SECONDS"):
+            self._monkeypatch.setattr(limits, limit, seconds)
+
+    def come_back(self) -> None:
+        """It answers whoever has asked, and takes its time, which is the machine's."""
+        self.is_waited_for(10)
+        self.away = None
+        self._answers.set()
 
 
 @pytest.fixture
 def coordinator(monkeypatch: pytest.MonkeyPatch) -> Coordinator:
-    monkeypatch.setattr(limits, "OFFSET_COMMIT_TIMEOUT_SECONDS", 0.1)
-    monkeypatch.setattr(limits, "LATE_OFFSET_COMMIT_TIMEOUT_SECONDS", 0.1)
     return Coordinator(monkeypatch)
 
 
@@ -95,7 +106,7 @@ async def test_what_could_not_be_committed_is_once_it_can_though_no_record_comes
         await process.has_done(30)
         await reached(lambda: len(coordinator.asked) > process.begun)
         assert await committed(admin, group, topic) == {}
-        coordinator.away = None
+        coordinator.come_back()
 
         async def all_committed() -> bool:
             return sum((await committed(admin, group, topic)).values()) == 30
@@ -104,7 +115,7 @@ async def test_what_could_not_be_committed_is_once_it_can_though_no_record_comes
         coordinator.asked.clear()
         await publisher.publish(numbered(topic, 1))
         await reached(lambda: coordinator.asked)
-    assert {len(partitions) for _, partitions in coordinator.asked} == {1}
+    assert [len(partitions) for _, partitions in coordinator.asked] == [1]
 
 
 async def test_who_cannot_commit_handles_what_comes_all_the_same(
@@ -133,7 +144,7 @@ async def test_what_could_not_be_committed_of_a_partition_that_is_given_up_is_it
         await second.start()
         await reached(lambda: first.has_assignment and second.has_assignment)
         coordinator.asked.clear()
-        coordinator.away = None
+        coordinator.come_back()
         await publisher.publish(numbered(topic, 30, keys=9))
 
         async def all_committed() -> bool:
@@ -147,22 +158,42 @@ async def test_what_could_not_be_committed_of_a_partition_that_is_given_up_is_it
 
 @on_apache_kafka
 async def test_partitions_are_given_up_only_after_what_is_committed_late(
-    broker: str, publisher: Publisher, topic: str, group: str, coordinator: Coordinator, monkeypatch: pytest.MonkeyPatch
+    broker: str, admin: AIOKafkaAdminClient, publisher: Publisher, topic: str, group: str, coordinator: Coordinator
 ) -> None:
-    """Else it would be committed as the next owner's."""
-    monkeypatch.setattr(limits, "LATE_OFFSET_COMMIT_TIMEOUT_SECONDS", 60)
+    """Else it would be committed as the next owner's. It is no batch: who gets no further meanwhile is stuck."""
+    coordinator.is_waited_for(60)
     process, other = Process(), Process()
-    coordinator.away = TimeoutError
+    coordinator.away = KafkaConnectionError
     await publisher.publish(numbered(topic, 3))
     second = new_consumer(broker, group, topic, other)
     async with consuming(broker, group, topic, process) as first:
-        await reached(lambda: len(coordinator.asked) == 2)
+        await reached(lambda: coordinator.asked)
+        coordinator.away = TimeoutError
+        await reached(lambda: not first._idle.is_set())
+        assert not (await first.vitals()).batch_running
         joining = asyncio.create_task(second.start())
         await reached(lambda: not first.has_assignment)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(asyncio.shield(joining), limits.HEARTBEAT_SECONDS)
-        coordinator.answers.set()
+        coordinator.come_back()
         await joining
         await reached(lambda: first.has_assignment and second.has_assignment)
     await second.stop()
     assert (len(process.done), len(other.done)) == (3, 0)
+    assert sum((await committed(admin, group, topic)).values()) == 3
+
+
+async def test_where_a_position_was_reset_what_is_done_from_there_is_committed() -> None:
+    """A topic was made anew: past the end of what was before it, nobody has done anything yet."""
+    told: list[dict[TopicPartition, int]] = []
+
+    class Client:
+        async def commit(self, offsets: dict[TopicPartition, int]) -> None:
+            told.append(dict(offsets))
+            if len(told) == 1:
+                raise KafkaConnectionError
+
+    offsets, partition = Offsets(), TopicPartition("toy", 0)
+    await offsets.commit_past([ConsumerRecord(*partition, offset, *[None] * 8) for offset in (498, 499)], Client())
+    await offsets.commit_past([ConsumerRecord(*partition, offset, *[None] * 8) for offset in (0, 1)], Client())
+    assert told == [{partition: 500}, {partition: 2}]

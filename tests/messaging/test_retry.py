@@ -115,8 +115,8 @@ def test_an_error_without_a_code_is_told_by_its_kind(error: BaseException, failu
 
 @pytest.fixture(scope="module")
 async def impatient(database: URL, engine: AsyncEngine) -> AsyncIterator[AsyncEngine]:
-    """Connections as a worker's, whose limits are a fifth of a second."""
-    limits = {"lock_timeout": "200", "transaction_timeout": "200", "application_name": "impatient"}
+    """Connections as a worker's, whose limits are a second."""
+    limits = {"lock_timeout": "1000", "transaction_timeout": "1000", "application_name": "impatient"}
     impatient = create_async_engine(
         database, pool_size=1, max_overflow=0, pool_timeout=0.2, connect_args={"server_settings": limits}
     )

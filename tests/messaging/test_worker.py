@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+from asyncio.subprocess import Process
 from collections.abc import Callable
 from urllib.request import urlopen
 
@@ -28,15 +29,16 @@ async def test_a_worker_answers_and_ends_with_0_when_asked_to_stop(
     broker: str, database: URL, admin: AIOKafkaAdminClient, publisher: Publisher
 ) -> None:
     async with working(broker, database) as (process, _):
-        counter = new_id()
-        await send(publisher, [add(counter, 1), add(counter, 2)])
-        answers = await read_all(broker, "toy.counts", 2)
+        before, counter = sum((await committed(admin, GROUP, "toy.commands")).values()), new_id()
+        commands = [add(counter, 1), add(counter, 2)]
+        await send(publisher, commands)
+        counts = await arrive(broker, "toy.counts", commands)
         process.send_signal(signal.SIGTERM)
         code, _, error = await ended(process)
-    assert [json.loads(answer.value)["number"] for answer in answers] == [1, 3]
+    assert [json.loads(count)["number"] for count in counts] == [1, 3]
     assert code == 0
     assert "worker.stopped" in error
-    assert 2 in (await committed(admin, GROUP, "toy.commands")).values()
+    assert sum((await committed(admin, GROUP, "toy.commands")).values()) == before + 2
 
 
 async def searches_for_garbage(health: str) -> float:
@@ -53,8 +55,13 @@ async def test_a_thousand_messages_are_handled_with_hardly_a_search_for_garbage(
         await send(publisher, [add(new_id(), 1) for _ in range(1000)])
         await read_all(broker, "toy.counts", 1000)
         assert await searches_for_garbage(health) - before <= 10
-        process.send_signal(signal.SIGTERM)  # who is killed may leave offsets uncommitted, to whoever comes after it
-        await ended(process)
+        await leave_nothing_uncommitted(process)
+
+
+async def leave_nothing_uncommitted(process: Process) -> None:
+    """To whoever comes after it, as one who is killed may."""
+    process.send_signal(signal.SIGTERM)
+    await ended(process)
 
 
 async def arrive(broker: str, topic: str, answers_to: list[Record]) -> list[bytes]:
@@ -106,8 +113,9 @@ async def test_a_bad_deployment_ends_the_worker_with_a_code_and_a_sentence_and_t
     assert "DEAD_LETTER_LIMIT=off" in error
     assert await committed(admin, GROUP, "toy.commands") == before
 
-    async with working(broker, database, DEAD_LETTER_LIMIT="off"):
+    async with working(broker, database, DEAD_LETTER_LIMIT="off") as (process, _):
         letters = await arrive(broker, DEAD_LETTERS, bad)
         assert letters == [one.value for one in bad]
         counts = await arrive(broker, "toy.counts", [one for one in commands if one not in bad])
         assert [json.loads(count)["number"] for count in counts] == list(range(1, len(commands) - len(bad) + 1))
+        await leave_nothing_uncommitted(process)

@@ -83,7 +83,7 @@ async def working(broker: str, database: URL, **settings: str) -> AsyncIterator[
         async def ready() -> bool:
             return (await asyncio.to_thread(get, f"{health}/ready"))[0] == 200
 
-        assert await until(ready, 20)
+        assert await until(ready, 90)
         yield process, health
     finally:
         if process.returncode is None:

@@ -115,8 +115,12 @@ async def test_a_reply_that_nobody_waits_for_any_more_is_passed_over(conversatio
 
 async def test_that_nobody_asks_how_it_ended_is_no_mistake(conversation: Conversation) -> None:
     mistakes: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: mistakes.append(context))
-    conversation.say(b"MAIL\r\n", replies=1)
-    conversation.connection_lost(None)
-    await asyncio.sleep(0)
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _loop, context: mistakes.append(context))
+    try:
+        conversation.say(b"MAIL\r\n", replies=1)
+        conversation.connection_lost(None)
+        await asyncio.sleep(0)
+    finally:
+        loop.set_exception_handler(None)
     assert mistakes == []

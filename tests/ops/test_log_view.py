@@ -140,7 +140,7 @@ async def test_a_broker_that_goes_away_meanwhile_is_told(tmp_path: Path) -> None
     broker = DevelopmentBroker(tmp_path)
     await broker.start()
     await topics.apply(broker.address, replication=1)
-    async with LogView(broker.address, READ, timeout_seconds=0.5) as log:
+    async with LogView(broker.address, READ, timeout_seconds=2) as log:
         await broker.stop()
         with pytest.raises(BrokerAway, match="does not let its log be read"):
             await log.under(str(uuid4()), READ, since=LONG_AGO)

@@ -181,7 +181,7 @@ async def test_a_worker_that_freezes_with_its_locks_holds_up_its_successor_for_e
 
         await platform.cancel(booking)
         await eventually(is_frozen, "the worker to freeze")
-        async with asyncio.timeout(TRANSACTION_TIMEOUT_SECONDS + 2), locked(platform, "booking", booking.session_id):
+        async with asyncio.timeout(TRANSACTION_TIMEOUT_SECONDS + 10), locked(platform, "booking", booking.session_id):
             pass
         await platform.stack.start_worker("booking")
         journey = Journey(CANCELED_IN_TIME, booking)
