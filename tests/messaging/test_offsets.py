@@ -86,6 +86,7 @@ class Coordinator:
 
 @pytest.fixture
 def coordinator(monkeypatch: pytest.MonkeyPatch) -> Coordinator:
+    monkeypatch.setattr(limits, "OFFSET_COMMIT_RETRY_SECONDS", 0.1)
     return Coordinator(monkeypatch)
 
 
