@@ -95,13 +95,13 @@ async def test_a_broker_that_is_away_for_long_is_waited_for(engine: AsyncEngine)
 
 
 async def test_a_transaction_over_its_budget_is_given_up_and_tried_again(engine: AsyncEngine) -> None:
-    bench = Bench(engine, handler=MeddledHandler(a_long_wait), budget_seconds=1.0)
+    bench = Bench(engine, handler=MeddledHandler(a_long_wait), budget_seconds=0.3)
     (answer,) = await bench.process(add(counter := new_id(), 3))
     assert (body(answer)["number"], await bench.number(counter)) == (3, 3)
 
 
 async def test_a_transaction_over_its_budget_is_a_passing_failure(engine: AsyncEngine) -> None:
-    bench = Bench(engine, handler=MeddledHandler(a_long_wait), budget_seconds=1.0)
+    bench = Bench(engine, handler=MeddledHandler(a_long_wait), budget_seconds=0.3)
     with pytest.raises(TransactionTooLong, match=r"no commit within 0\.3 s") as raised:
         await bench.attempt(add(counter := new_id(), 3))
     assert classify(raised.value, contended=frozenset()) is Failure.PASSING

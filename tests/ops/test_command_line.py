@@ -116,7 +116,7 @@ async def test_a_broker_that_is_away_is_exit_code_3(run: Run, command: str, monk
     address = f"127.0.0.1:{free_port()}"
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", address)
     example = [word for word in await example_of(run, command) if word not in ("--bootstrap-servers", "127.0.0.1:9092")]
-    exit_code, out, err = await run(*example, "--timeout", "2")
+    exit_code, out, err = await run(*example, "--timeout", "0.3")
     assert (exit_code, out) == (3, "")
     assert err == (
         f"Kafka at {address} is not ready after 0.3 s (nobody answers there); "
