@@ -165,12 +165,12 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka car
         try:
             async with asyncio.timeout(limits.REVOKE_WAIT_SECONDS):
                 await self._idle.wait()
-            self._offsets.forget()
         except TimeoutError:
             leave(
                 ExitCode.REVOKE_TOO_LONG,
                 f"a batch ran on for {limits.REVOKE_WAIT_SECONDS} s after its partitions were revoked",
             )
+        self._offsets.forget()
 
     async def on_partitions_assigned(self, assigned: list[TopicPartition]) -> None:
         self._assigned = True
@@ -186,8 +186,9 @@ class Consumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka car
         taken = _records(await consumer.getmany(timeout_ms=limits.POLL_MILLISECONDS, max_records=self._max_records))
         if not taken:
             await self._commit_late(consumer)
+            return taken
         lay_here = time.monotonic() - begin < _AT_ONCE_SECONDS
-        if not (taken and lay_here and len(taken) < self._max_records):
+        if not lay_here or len(taken) == self._max_records:
             return taken
         self._idle.clear()
         try:

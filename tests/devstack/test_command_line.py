@@ -72,7 +72,7 @@ def test_it_prints_what_is_ready_and_stops_everything_within_two_seconds(up: Up,
     assert len(children) == 6
     exit_code, seconds = up.end()
     assert exit_code == 0
-    assert seconds < 3  # two, and one for a machine that does much else
+    assert seconds < 2
     assert not any(child.is_running() for child in children)
     assert {path.name for path in set(stand_ins.iterdir()) - before} <= {".devstack"}
 

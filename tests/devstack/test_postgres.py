@@ -32,8 +32,6 @@ async def test_data_survives_a_stop_and_a_start_at_the_same_address(at_end: Asyn
     address = postgres.address
     await postgres.start()
     await _write_row(address)
-    # Its own patience is short: who is killed in it may leave the memory that it shares for a moment.
-    await postgres.process.stop(grace_seconds=30)
     await postgres.stop()
     assert not await postgres.healthy()
     await postgres.start()

@@ -184,17 +184,42 @@ async def test_partitions_are_given_up_only_after_what_is_committed_late(
     assert sum((await committed(admin, group, topic)).values()) == 3
 
 
+class Client:
+    """Fails the first time that it is asked to commit."""
+
+    def __init__(self) -> None:
+        self.told: list[dict[TopicPartition, int]] = []
+
+    async def commit(self, offsets: dict[TopicPartition, int]) -> None:
+        self.told.append(dict(offsets))
+        if len(self.told) == 1:
+            raise KafkaConnectionError
+
+
+PARTITION = TopicPartition("toy", 0)
+
+
+def records(*offsets: int) -> list[ConsumerRecord]:
+    return [ConsumerRecord(*PARTITION, offset, *[None] * 8) for offset in offsets]
+
+
 async def test_where_a_position_was_reset_what_is_done_from_there_is_committed() -> None:
     """A topic was made anew: past the end of what was before it, nobody has done anything yet."""
-    told: list[dict[TopicPartition, int]] = []
+    offsets, client = Offsets(), Client()
+    await offsets.commit_past(records(498, 499), client)
+    await offsets.commit_past(records(0, 1), client)
+    assert client.told == [{PARTITION: 500}, {PARTITION: 2}]
 
-    class Client:
-        async def commit(self, offsets: dict[TopicPartition, int]) -> None:
-            told.append(dict(offsets))
-            if len(told) == 1:
-                raise KafkaConnectionError
 
-    offsets, partition = Offsets(), TopicPartition("toy", 0)
-    await offsets.commit_past([ConsumerRecord(*partition, offset, *[None] * 8) for offset in (498, 499)], Client())
-    await offsets.commit_past([ConsumerRecord(*partition, offset, *[None] * 8) for offset in (0, 1)], Client())
-    assert told == [{partition: 500}, {partition: 2}]
+async def test_a_late_commit_is_tried_now_and_then_and_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    offsets, client = Offsets(), Client()
+    await offsets.commit_past(records(499), client)
+    await offsets.commit_late(client)
+    assert len(client.told) == 1
+    monkeypatch.setattr(limits, "OFFSET_COMMIT_RETRY_SECONDS", 0)
+    for _ in range(2):
+        await offsets.commit_late(client)
+    assert client.told == [{PARTITION: 500}] * 2
+    assert "offsets.committed_late" in capsys.readouterr().out

@@ -12,7 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError
 
 from messaging.kafka import fetching, limits
-from messaging.kafka.consumer import Consumer
+from messaging.kafka.consumer import _AT_ONCE_SECONDS, Consumer
 from messaging.kafka.publisher import Publisher, partition_of
 from messaging.records import Outgoing
 from tests.messaging.kafka_bench import PARTITIONS, Process, consuming, new_consumer, new_topic, numbered, reached
@@ -49,9 +49,9 @@ async def test_all_that_came_during_a_batch_is_the_next_one(
     process = Process(held=True)
     async with a_record_lies_here(broker, publisher, topic, group, process):
         await publisher.publish(numbered(topic, 2))
-        # What is quick is no matter of milliseconds here: the machine may do much else.
-        monkeypatch.setattr("messaging.kafka.consumer._AT_ONCE_SECONDS", 1.0)
-        monkeypatch.setattr(limits, "CATCH_UP_SECONDS", 5)
+        # A hundred times as long: the machine may do much else.
+        monkeypatch.setattr("messaging.kafka.consumer._AT_ONCE_SECONDS", 100 * _AT_ONCE_SECONDS)
+        monkeypatch.setattr(limits, "CATCH_UP_SECONDS", 100 * limits.CATCH_UP_SECONDS)
         process.may_go_on.set()
         await process.has_done(4)
     assert [len(batch) for batch in process.batches] == [1, 3]
